@@ -1,0 +1,140 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says what went wrong in a sign-in, in a word that code can compare.
+// Each has one text and one remedy, in the table below.
+type Kind string
+
+// The kinds. "Refused" means that trying the same again is useless or harmful.
+const (
+	// The credential or the account; a person has to change something.
+	CredentialRefused Kind = "credential refused"       // E0000004: wrong password, or a policy or hidden lock-out that says the same
+	MissingCredential Kind = "missing credential"       // no password or TOTP secret configured, or its source failed
+	AccountLocked     Kind = "account locked"           // LOCKED_OUT, E0000069, E0000119
+	PasswordExpired   Kind = "password expired"         // PASSWORD_EXPIRED, E0000064
+	PasswordReset     Kind = "password reset"           // PASSWORD_RESET, RECOVERY, RECOVERY_CHALLENGE
+	EnrollmentNeeded  Kind = "enrollment needed"        // MFA_ENROLL, MFA_ENROLL_ACTIVATE
+	ProfileIncomplete Kind = "profile incomplete"       // PROFILE_REQUIRED, the Portal's updateUserProfile
+	ConsentNeeded     Kind = "consent needed"           // CONSENT_REQUIRED, the Portal's acceptTermsAndConditions
+	NotAssigned       Kind = "application not assigned" // Okta does not let this account into the Portal's application
+	NotMember         Kind = "not a Portal member"      // the Portal does not know the signed-in account
+
+	// The second factor.
+	FactorUnavailable Kind = "no usable factor" // the account has no factor that the config allows us to answer
+	PasscodeRefused   Kind = "passcode refused" // E0000068, E0000082, E0000083, PASSCODE_REPLAYED, TIME_WINDOW_EXCEEDED
+	PushRejected      Kind = "push rejected"    // REJECTED, E0000073
+	PushTimedOut      Kind = "push timed out"   // TIMEOUT, or nobody approved in time
+	NobodyWaiting     Kind = "nobody waiting"   // a push was needed but no caller waits for it any more
+	FactorFailed      Kind = "factor failed"    // CANCELLED, ERROR
+
+	// Limits and the network; time heals them.
+	RateLimited Kind = "rate limited" // 429, E0000047, E0000109, E0000118, E0000133, E0000150, E0000151
+	Unreachable Kind = "unreachable"  // no connection, a broken one, or a 5xx
+	Deadline    Kind = "deadline"     // the whole walk took too long
+	Waiting     Kind = "waiting"      // a caller's patience ended while the sign-in went on
+
+	// Misconfiguration, or a system that behaves in a way we do not know.
+	UnexpectedPage   Kind = "unexpected page"     // not what Okta or the Portal sends at this step
+	ForeignOrigin    Kind = "foreign origin"      // something asked us to go where the config does not allow
+	BadClient        Kind = "bad client"          // the Portal does not know client_id or redirect_uri
+	AssertionRefused Kind = "assertion refused"   // the Portal did not accept Okta's SAML assertion
+	GrantRefused     Kind = "grant refused"       // the Portal refused the code or the refresh token
+	TokenRefused     Kind = "fresh token refused" // a token was refused right after it was issued, again and again
+	SessionLost      Kind = "session lost"        // E0000011, E0000079, E0000207: the sign-in's state ended midway
+	NotSupported     Kind = "not supported yet"   // Identity Engine, OpenID Connect portals
+	UnknownIdentity  Kind = "unknown identity"    // nothing by that name is configured
+)
+
+// remedies says what to do about each kind. A kind without one does not exist:
+// a test compares this table with the constants above.
+var remedies = map[Kind]string{
+	CredentialRefused: "check the user name and password by signing in to Okta in a browser, then correct them in the config; they are not tried again until they change",
+	MissingCredential: "give the identity the missing password or totp_secret in the config, as env:NAME, file:PATH, keyring:SERVICE/USER or exec:COMMAND",
+	AccountLocked:     "unlock the account in Okta (an administrator, or the account's own self-service); then sign in once in a browser",
+	PasswordExpired:   "set a new password in Okta in a browser, then put it in the config",
+	PasswordReset:     "finish the password reset in Okta in a browser, then put the new password in the config",
+	EnrollmentNeeded:  "sign in to Okta in a browser once and enrol the factor it asks for",
+	ProfileIncomplete: "sign in to the Portal in a browser once and complete the profile it asks for",
+	ConsentNeeded:     "sign in to the Portal in a browser once and accept the terms it shows",
+	NotAssigned:       "ask an Okta administrator to assign the Portal's application to this account",
+	NotMember:         "ask a Portal administrator to add this account as a member, or to allow accounts to join by themselves",
+	FactorUnavailable: "enrol Okta Verify push or a TOTP authenticator for the account, or set the identity's factor and totp_secret to one it has",
+	PasscodeRefused:   "check that totp_secret is the account's current one and that this machine's clock is right; it is not tried again until it changes",
+	PushRejected:      "if that was a mistake, wait until the pause is over and approve the next push; if you did not expect the push, tell your administrators",
+	PushTimedOut:      "have the phone at hand and repeat the request after the pause",
+	NobodyWaiting:     "repeat the request and stay connected until the push is approved",
+	FactorFailed:      "repeat the request; if it goes on, look at the account's factors in Okta",
+	RateLimited:       "wait until the time given; lower the rate of sign-ins if it comes again",
+	Unreachable:       "check the address, DNS, proxy settings and certificates with `arcproxy check`",
+	Deadline:          "repeat the request; if it goes on, check Okta's and the Portal's response times",
+	Waiting:           "repeat the request; the sign-in goes on",
+	UnexpectedPage:    "open the same address in a browser; if the page is right there, report what was seen here",
+	ForeignOrigin:     "if that host belongs to your organization's sign-in, configure it as okta.url or portal.url",
+	BadClient:         "register an application in the Portal and put its client_id and redirect_uri in the config",
+	AssertionRefused:  "check the clocks of Okta and the Portal, and the Portal's SAML configuration (entity ID, certificate)",
+	GrantRefused:      "sign in again; if it goes on, check client_id and redirect_uri",
+	TokenRefused:      "check that the server is federated with this Portal and that both clocks are right",
+	SessionLost:       "repeat the request",
+	NotSupported:      "use an organization on Okta's Classic engine with a SAML login for now",
+	UnknownIdentity:   "add the identity to the config",
+}
+
+// Error is a sign-in that failed: where, why, and what to do.
+// Its message holds no secret; who builds one puts only scrubbed text in Seen.
+type Error struct {
+	Kind     Kind
+	Identity string // name of the identity, where it is known
+	Step     string // the step of the walk: "Okta: password", "Portal: oauth2/token"
+	Code     string // the other side's own code: "E0000004", "498"
+	Seen     string // what was seen there: a status, a title, a field's name; never a value that could be secret
+	// Credential is the fingerprint of the credential that was refused
+	// (see Signer.Uses); "" where the failure is not a credential's.
+	Credential string
+	// Until is when trying again makes sense, where that is known.
+	Until time.Time
+	// Event is what a Waiting caller is waiting for.
+	Event Event
+	Err   error // the cause, if there is one
+}
+
+// Error says step, kind, code, what was seen, and the cause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Identity != "" {
+		fmt.Fprintf(&b, "signing %s in: ", e.Identity)
+	}
+	if e.Step != "" {
+		b.WriteString(e.Step + ": ")
+	}
+	b.WriteString(string(e.Kind))
+	if e.Code != "" {
+		b.WriteString(" (" + e.Code + ")")
+	}
+	if e.Seen != "" {
+		b.WriteString(": " + e.Seen)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Remedy says what to do about it.
+func (e *Error) Remedy() string { return remedies[e.Kind] }
+
+// KindOf returns the kind of the first [*Error] in err's chain, "" if there is none.
+func KindOf(err error) Kind {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Kind
+	}
+	return ""
+}
