@@ -1,0 +1,106 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// Account is an identity while it is signed in: its credentials, fetched from
+// their sources when they are first needed, and what has to be remembered of one
+// sign-in for the next. It must not be used concurrently.
+type Account struct {
+	identity Identity
+	password Secret // of this sign-in, once fetched
+	totp     Secret // of this sign-in, once fetched
+	lastStep int64  // the last TOTP time step that was used, in any sign-in
+}
+
+// The names of credentials in fingerprints.
+const (
+	passwordCredential = "password"
+	totpCredential     = "totp"
+)
+
+// NewAccount returns the account of identity.
+func NewAccount(identity Identity) *Account { return &Account{identity: identity} }
+
+// begin starts a sign-in: credentials are fetched anew.
+func (a *Account) begin() { a.password, a.totp = Secret{}, Secret{} }
+
+// Name is what the config calls the identity.
+func (a *Account) Name() string { return a.identity.Name }
+
+// Username is the Okta user name.
+func (a *Account) Username() string { return a.identity.Username }
+
+// Factor is the second factor the config asks for, FactorAuto if it does not say.
+func (a *Account) Factor() Factor {
+	if a.identity.Factor == "" {
+		return FactorAuto
+	}
+	return a.identity.Factor
+}
+
+// HasTOTP reports whether a TOTP secret is configured.
+func (a *Account) HasTOTP() bool { return a.identity.TOTPSecret != nil }
+
+// Password fetches the password. An error is MissingCredential.
+func (a *Account) Password(ctx context.Context) (Secret, error) {
+	return fetch(ctx, &a.password, a.identity.Password, "password")
+}
+
+// TOTPSecret fetches the base32 secret of the account's TOTP authenticator.
+// An error is MissingCredential.
+func (a *Account) TOTPSecret(ctx context.Context) (Secret, error) {
+	return fetch(ctx, &a.totp, a.identity.TOTPSecret, "totp_secret")
+}
+
+// LastStep is the last TOTP time step that a code was sent for, 0 if none was.
+func (a *Account) LastStep() int64 { return a.lastStep }
+
+// UseStep records that step's code is sent now. A code must never be sent twice
+// (RFC 6238 §5.2): it reports false where that step, or a later one, was used.
+func (a *Account) UseStep(step int64) bool {
+	if step <= a.lastStep {
+		return false
+	}
+	a.lastStep = step
+	return true
+}
+
+func fetch(ctx context.Context, into *Secret, source SecretSource, name string) (Secret, error) {
+	if !into.IsZero() {
+		return *into, nil
+	}
+	if source == nil {
+		return Secret{}, &Error{Kind: MissingCredential, Step: "credentials", Seen: "no " + name + " is configured"}
+	}
+	secret, err := source(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return Secret{}, over(ctx, "credentials")
+	case err != nil:
+		return Secret{}, &Error{Kind: MissingCredential, Step: "credentials", Seen: name, Err: err}
+	case secret.IsZero():
+		return Secret{}, &Error{Kind: MissingCredential, Step: "credentials", Seen: name + " is empty"}
+	}
+	*into = secret
+	return secret, nil
+}
+
+// fingerprint names a credential without telling it: HMAC-SHA256 under key of
+// user name, kind and credential, each with its length before it, so that no two
+// triples have one input.
+func fingerprint(key []byte, username, kind string, credential Secret) string {
+	mac := hmac.New(sha256.New, key)
+	for _, part := range []string{username, kind, credential.Reveal()} {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write([]byte(part))
+	}
+	return hex.EncodeToString(mac.Sum(nil))
+}
