@@ -1,0 +1,134 @@
+package arcgis
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/crewjam/saml"
+)
+
+// samlAuthorize answers GET and POST oauth2/saml/authorize: it takes up the
+// sign-in that authorize began, by its oauth_state, or begins one itself.
+func (c *call) samlAuthorize() {
+	state := c.get("oauth_state")
+	if state == "" {
+		if q, ok := c.begin(); ok {
+			c.handOff(q)
+		}
+		return
+	}
+	q := c.p.lookUp(state)
+	if q == nil {
+		c.authorizeError("Invalid oauth_state")
+		return
+	}
+	c.p.mu.Lock()
+	delete(c.p.pending, state)
+	c.p.mu.Unlock()
+	c.handOff(q)
+}
+
+// handOff sends the browser to the identity provider with an AuthnRequest and an
+// opaque RelayState, by redirect or by a form that submits itself.
+func (c *call) handOff(q *pending) {
+	p := c.p
+	binding := saml.HTTPRedirectBinding
+	if p.choose.one(2, func(s *Shape) Choice { return s.PostBinding }) {
+		binding = saml.HTTPPostBinding
+	}
+	p.mu.Lock()
+	sp := p.sp
+	p.mu.Unlock()
+	if sp.IDPMetadata == nil {
+		c.page(http.StatusInternalServerError, "Error", "no identity provider is configured")
+		return
+	}
+	request, err := sp.MakeAuthenticationRequest(sp.GetSSOBindingLocation(binding), binding, saml.HTTPPostBinding)
+	if err != nil {
+		p.log.Error("sandbox cannot make an AuthnRequest", "error", err)
+		c.page(http.StatusInternalServerError, "Error", "cannot make an AuthnRequest")
+		return
+	}
+	q.requestID = request.ID
+	p.mu.Lock()
+	relay := p.mint()
+	p.pending[relay] = q
+	p.mu.Unlock()
+	if binding == saml.HTTPPostBinding {
+		c.relay(request.Post(relay))
+		return
+	}
+	to, err := request.Redirect(relay, &sp)
+	if err != nil {
+		p.log.Error("sandbox cannot write an AuthnRequest", "error", err)
+		c.page(http.StatusInternalServerError, "Error", "cannot write an AuthnRequest")
+		return
+	}
+	c.redirect(to.String())
+}
+
+// samlSignIn is the assertion consumer, POST oauth2/saml/signin. The RelayState
+// is used up by being presented, whatever comes of it.
+func (c *call) samlSignIn() {
+	p := c.p
+	if c.r.Method != http.MethodPost {
+		c.page(http.StatusMethodNotAllowed, "Error", "Only POST is supported")
+		return
+	}
+	relay := c.get("RelayState")
+	q := p.lookUp(relay)
+	if q == nil || q.requestID == "" {
+		c.turnAway("Unable to sign in: the request was not started here or has ended.")
+		return
+	}
+	p.mu.Lock()
+	delete(p.pending, relay)
+	sp := p.sp
+	p.mu.Unlock()
+
+	c.r.PostForm = c.form // crewjam/saml reads SAMLResponse from here
+	assertion, err := sp.ParseResponse(c.r, []string{q.requestID})
+	if err != nil {
+		p.mu.Lock()
+		p.counts.AssertionsBad++
+		p.mu.Unlock()
+		if bad, ok := errors.AsType[*saml.InvalidResponseError](err); ok {
+			err = bad.PrivateErr
+		}
+		p.log.Info("assertion refused", "error", err)
+		c.turnAway("Unable to validate SAML Response.")
+		return
+	}
+	var login string
+	if assertion.Subject != nil && assertion.Subject.NameID != nil {
+		login = assertion.Subject.NameID.Value
+	}
+	member := p.members[strings.ToLower(login)]
+	p.mu.Lock()
+	if member == nil {
+		p.counts.Strangers++
+	} else {
+		p.counts.SignIns++
+	}
+	p.mu.Unlock()
+	if member == nil {
+		c.turnAway("You do not have permission to access this organization. Please contact your administrator.")
+		return
+	}
+	p.log.Info("signed in", "member", member.Username)
+	q.requestID, q.member = "", member
+	c.finish(q)
+}
+
+// turnAway tells a browser that it is not signed in, in one of the two ways that portals have.
+func (c *call) turnAway(text string) {
+	if c.p.choose.one(2, func(s *Shape) Choice { return s.RefusalInJSON }) {
+		c.p.mu.Lock()
+		state := c.p.mint() // leads nowhere: the sign-in has ended
+		c.p.mu.Unlock()
+		c.signInPage(state, []string{text})
+		return
+	}
+	c.html(http.StatusOK, "ArcGIS Enterprise", "Error: "+text)
+}
