@@ -33,7 +33,7 @@ type Config struct {
 	Mode Mode
 	// Names are the hosts that callers address, without ports: DNS names and IP
 	// addresses. Local adds localhost, 127.0.0.1 and ::1 to them; acme needs one
-	// at least; files takes them from the certificate.
+	// at least; files and off need none.
 	Names []string
 	// CertFile and KeyFile are the PEM files of mode files; the first holds the
 	// leaf and then its intermediates.
@@ -72,15 +72,16 @@ type TLS struct {
 // obtains its certificates behind it, because the CA has to reach our port for
 // that, and until one is there TLS handshakes fail.
 func Configure(ctx context.Context, cfg Config, storage certmagic.Storage, log *slog.Logger) (*TLS, error) {
-	names, err := normalize(cfg.Names)
-	if err != nil {
-		return nil, err
-	}
 	switch cfg.Mode {
-	case ModeLocal:
+	case ModeLocal, ModeACME:
+		names, err := normalize(cfg.Names)
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Mode == ModeACME {
+			return configureACME(names, cfg.ACME, storage, log)
+		}
 		return configureLocal(ctx, names, storage, log, localTerms)
-	case ModeACME:
-		return configureACME(names, cfg.ACME, storage, log)
 	case ModeFiles:
 		return configureFiles(cfg.CertFile, cfg.KeyFile, log)
 	case ModeOff:
