@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// promptAbove is the length from which a body of known length is flushed to the
+// caller as it comes. Shorter ones fit the server's and the kernel's buffers at
+// once, and are of little use to anybody before they are whole.
+const promptAbove = 64 << 10
+
+// tidy makes an upstream's answer fit to leave.
+func (x *exchange) tidy(res *http.Response) {
+	h := res.Header
+	stripSetCookies(h)
+	h["Cache-Control"] = private(h["Cache-Control"])
+	// These speak of the upstream's own host, and would be believed of ours.
+	delete(h, "Alt-Svc")
+	delete(h, "Strict-Transport-Security")
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		x.answer.status = res.StatusCode
+	}
+	if res.ContentLength > promptAbove {
+		// ReverseProxy flushes after every write if it does not know the length.
+		// The Content-Length header is left, and goes out.
+		res.ContentLength = -1
+	}
+}
+
+// private returns a Cache-Control under which nothing between us and the caller
+// keeps the answer for somebody else, and which is at least as strict as upstream's.
+func private(upstream []string) []string {
+	if len(upstream) == 0 {
+		return []string{"private"}
+	}
+	kept := make([]string, 0, 4)
+	strict := false
+	for _, value := range upstream {
+		for directive := range strings.SplitSeq(value, ",") {
+			directive = strings.TrimSpace(directive)
+			name, _, _ := strings.Cut(strings.ToLower(directive), "=")
+			switch {
+			case directive == "", name == "public", name == "s-maxage":
+				continue
+			case directive == "no-store", directive == "private":
+				strict = true
+			}
+			kept = append(kept, directive)
+		}
+	}
+	if strict && len(upstream) == 1 && !containsFold(upstream[0], "public") && !containsFold(upstream[0], "s-maxage") {
+		return upstream
+	}
+	if !strict {
+		kept = slices.Insert(kept, 0, "private")
+	}
+	return []string{strings.Join(kept, ", ")}
+}
+
+// answer is the caller's ResponseWriter, and notes what goes through it.
+type answer struct {
+	http.ResponseWriter
+	status  int
+	written int64
+}
+
+// WriteHeader implements [http.ResponseWriter]. Of an upstream's informational
+// answers only "100 Continue" is passed on: their headers have not been tidied.
+func (a *answer) WriteHeader(status int) {
+	if status < 200 && status != http.StatusContinue {
+		return
+	}
+	if status >= 200 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.ResponseWriter.Write(p)
+	a.written += int64(n)
+	return n, err
+}
+
+// Unwrap lets [http.ResponseController] flush and hijack.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// peeked is a body whose beginning has been read already.
+type peeked struct {
+	pool       *buffers
+	buf        []byte // from pool; nil: nothing is held any more
+	start, end int    // of what is still to be read in buf
+	err        error  // of rest, once buf is through
+	rest       io.ReadCloser
+}
+
+// Read implements [io.Reader].
+func (b *peeked) Read(p []byte) (int, error) {
+	if b.start < b.end {
+		n := copy(p, b.buf[b.start:b.end])
+		b.start += n
+		if b.start == b.end {
+			return n, b.err
+		}
+		return n, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.rest.Read(p)
+}
+
+// Close implements [io.Closer].
+func (b *peeked) Close() error {
+	if b.buf != nil {
+		b.pool.Put(b.buf)
+		b.buf, b.start, b.end = nil, 0, 0
+	}
+	return b.rest.Close()
+}

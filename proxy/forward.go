@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+)
+
+// exchangeKey finds the exchange in the context of the request that carries it
+// through ReverseProxy.
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *exchange {
+	return r.Context().Value(exchangeKey{}).(*exchange)
+}
+
+// newForwarder makes the one ReverseProxy that all exchanges go through.
+func (p *Proxy) newForwarder() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      signer{},
+		ModifyResponse: func(res *http.Response) error { exchangeOf(res.Request).tidy(res); return nil },
+		ErrorHandler: func(w http.ResponseWriter, out *http.Request, err error) {
+			exchangeOf(out).failed(w, err)
+		},
+		BufferPool: p.buffers,
+		ErrorLog:   slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// forward sends x to its upstream and its answer to w.
+func (x *exchange) forward(w http.ResponseWriter) {
+	ctx := x.in.Context()
+	if x.proxy.log.Enabled(ctx, slog.LevelDebug) {
+		defer x.report(time.Now())
+	}
+	x.answer.ResponseWriter = w
+	r := x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)) // a copy
+	x.body.enter(r)
+	x.proxy.forwarder.ServeHTTP(&x.answer, r)
+}
+
+// rewrite makes the upstream's request of the caller's: everything that could
+// be taken for a statement of the proxy, or for a credential, goes.
+func rewrite(pr *httputil.ProxyRequest) {
+	x, out := exchangeOf(pr.In), pr.Out
+	out.URL.Scheme = x.to.scheme
+	out.URL.Host = x.to.host
+	out.Host = "" // the upstream's own
+	// ReverseProxy drops parameters that it cannot parse; ArcGIS's where clauses
+	// hold such as a bare "%".
+	out.URL.RawQuery = x.query
+	// net/url writes some bytes in a way of its own ("{" as "%7B"). An opaque
+	// target goes out as it is.
+	if raw := rawPath(x.in); out.URL.EscapedPath() != raw {
+		out.URL.Opaque = raw
+	}
+	h := out.Header
+	for name := range h {
+		if unwanted(name) {
+			delete(h, name)
+		}
+	}
+	stripCookies(h)
+	stripReferer(h)
+	if !websocket(x.in) {
+		delete(h, "Upgrade")
+		delete(h, "Connection")
+	}
+	// Only what can be looked into. Without the header, upstream sends it plain.
+	if offered := h["Accept-Encoding"]; len(offered) != 1 || offered[0] != "gzip" {
+		if takesGzip(offered) {
+			h["Accept-Encoding"] = []string{"gzip"}
+		} else {
+			delete(h, "Accept-Encoding")
+		}
+	}
+}
+
+// unwanted reports whether a request header, given by its canonical name, may
+// not reach an upstream from a caller.
+func unwanted(name string) bool {
+	switch name {
+	case "X-Esri-Authorization", "Authorization", "Proxy-Authorization", "Forwarded", "Via",
+		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr",
+		"True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
+		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Host",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
+		"Remote-User", "X-Remote-User", "Iv-User", "Sm-User",
+		"Proxy", "Http2-Settings":
+		return true
+	}
+	// Gateways that put headers into variables make "-" and "_" the same, so an
+	// underscore is a second way to write any of these.
+	return strings.HasPrefix(name, "X-Forwarded") || strings.IndexByte(name, '_') >= 0
+}
+
+// takesGzip reports whether an Accept-Encoding allows gzip (RFC 9110, section 12.5.3).
+func takesGzip(values []string) bool {
+	for _, value := range values {
+		for item := range strings.SplitSeq(value, ",") {
+			coding, weight, _ := strings.Cut(item, ";")
+			coding = strings.TrimSpace(coding)
+			if !strings.EqualFold(coding, "gzip") && !strings.EqualFold(coding, "x-gzip") && coding != "*" {
+				continue
+			}
+			weight = strings.ToLower(strings.ReplaceAll(weight, " ", ""))
+			if q, ok := strings.CutPrefix(weight, "q="); !ok || strings.Trim(q, "0.") != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// report writes the one line of an exchange. Of a query it tells the names of
+// the parameters only: values may be secrets, or simply nobody's business.
+func (x *exchange) report(began time.Time) {
+	x.proxy.log.LogAttrs(x.in.Context(), slog.LevelDebug, "request",
+		slog.String("method", x.in.Method),
+		slog.String("path", rawPath(x.in)),
+		slog.String("query", queryNames(x.query)),
+		slog.Int("status", x.answer.status),
+		slog.Int64("bytes", x.answer.written),
+		slog.Duration("took", time.Since(began)),
+		slog.String("caller", x.caller.Name),
+		slog.String("identity", x.caller.Identity),
+	)
+}
+
+// queryNames lists the names in a raw query, the first few hundred bytes of them.
+func queryNames(raw string) string {
+	var b strings.Builder
+	for start := 0; start < len(raw) && b.Len() < 256; {
+		name, end := nextParameter(raw, start)
+		if name > start {
+			if b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteString(raw[start:min(name, start+64)])
+		}
+		start = end + 1
+	}
+	return b.String()
+}
+
+// block is the size of the buffers that bodies pass through.
+const block = 32 << 10
+
+// buffers is a pool of blocks. It implements [httputil.BufferPool].
+type buffers struct{ pool sync.Pool }
+
+func newBuffers() *buffers {
+	return &buffers{pool: sync.Pool{New: func() any { return new([block]byte) }}}
+}
+
+// Get returns a block.
+func (b *buffers) Get() []byte { return b.pool.Get().(*[block]byte)[:] }
+
+// Put takes a block back. Converting to the array keeps the slice's header from
+// being allocated for every Put.
+func (b *buffers) Put(buf []byte) { b.pool.Put((*[block]byte)(buf)) }

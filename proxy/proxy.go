@@ -1,0 +1,194 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"arcproxy/auth"
+)
+
+// DefaultPatience is how long a request waits for a sign-in when [Config] does not say.
+const DefaultPatience = 60 * time.Second
+
+// Tokens yields the tokens that requests are signed with.
+type Tokens interface {
+	// Token returns a usable grant for the identity, waiting for a sign-in as
+	// long as ctx allows. Errors are [*auth.Error] where the reason is known.
+	Token(ctx context.Context, identity string) (auth.Grant, error)
+	// Drop forgets the identity's access token if it still is this one.
+	Drop(identity string, token auth.Secret)
+}
+
+// Caller is who may use the proxy, and as whom.
+//
+// A caller with a key is known by the key. One with addresses and no key is
+// known by address alone. With both, the key is needed and is good only from
+// those addresses.
+type Caller struct {
+	Name      string
+	Identity  string         // whose token its requests get
+	KeySHA256 *[32]byte      // SHA-256 of the key's text; nil: no key
+	From      []netip.Prefix // addresses of the connection; headers are not believed
+}
+
+// Upstream is a Portal or server. https://gis.example.com/portal is mounted at
+// /portal: the URL has exactly one path segment, and it is the same at the proxy.
+type Upstream struct{ URL *url.URL }
+
+// Config is all that a [Proxy] is made of.
+type Config struct {
+	PublicURL *url.URL // what callers call
+	Upstreams []Upstream
+	Callers   []Caller
+	Patience  time.Duration     // how long a request waits for a sign-in; 0: DefaultPatience
+	Transport http.RoundTripper // to the upstreams; nil: NewTransport of the zero TransportConfig
+	Log       *slog.Logger      // nil: nothing is logged
+}
+
+// Proxy is the handler. It is safe for concurrent use and starts no goroutines
+// of its own.
+type Proxy struct {
+	guard     guard
+	routes    map[string]*upstream // by mount, read-only
+	callers   callers
+	tokens    Tokens
+	patience  time.Duration
+	transport http.RoundTripper
+	forwarder *httputil.ReverseProxy
+	buffers   *buffers
+	inflaters inflaters
+	misfits   misfits
+	log       *slog.Logger
+}
+
+// New checks config and makes a Proxy. Its error joins every fault it finds.
+func New(config Config, tokens Tokens) (*Proxy, error) {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if tokens == nil {
+		fault("no source of tokens")
+	}
+	public := config.PublicURL
+	if public == nil || public.Hostname() == "" || public.Scheme != "http" && public.Scheme != "https" {
+		fault("public URL %v: write a full http or https URL", public)
+		public = &url.URL{}
+	}
+	routes, err := newRoutes(config.Upstreams)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	known, err := newCallers(config.Callers)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+
+	p := &Proxy{
+		guard: guard{
+			host:   strings.TrimSuffix(public.Hostname(), "."),
+			origin: public.Scheme + "://" + public.Host,
+		},
+		routes:    routes,
+		callers:   known,
+		tokens:    tokens,
+		patience:  config.Patience,
+		transport: config.Transport,
+		buffers:   newBuffers(),
+		log:       config.Log,
+	}
+	if p.patience <= 0 {
+		p.patience = DefaultPatience
+	}
+	if p.transport == nil {
+		p.transport = NewTransport(TransportConfig{})
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.forwarder = p.newForwarder()
+	return p, nil
+}
+
+// ServeHTTP answers one request. See the package comment for its path.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f := p.guard.check(r); f != nil {
+		p.refuse(w, r, f)
+		return
+	}
+	to := p.route(r)
+	if to == nil {
+		p.refuse(w, r, notMounted)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		p.options(w, r)
+		return
+	}
+	x := &exchange{proxy: p, in: r, to: to}
+	if f := x.admit(); f != nil {
+		p.refuse(w, r, f)
+		return
+	}
+	x.forward(w)
+}
+
+// options answers an OPTIONS request, which needs no key and never reaches an
+// upstream: it says no more than which methods pass the guard.
+func (p *Proxy) options(w http.ResponseWriter, r *http.Request) {
+	if f := p.guard.foreign(r); f != nil {
+		p.refuse(w, r, f)
+		return
+	}
+	w.Header().Set("Allow", allowed)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// exchange is one request on its way through the proxy, from the moment that
+// its route is known.
+type exchange struct {
+	proxy  *Proxy
+	in     *http.Request // as the caller sent it; never changed
+	to     *upstream
+	caller *Caller
+	query  string // the raw query without the caller's token
+	body   body
+
+	answer answer // where the answer goes, and what of it was seen
+	peeked peeked // the answer's body, if its beginning had to be looked at
+}
+
+// admit finds out who the caller is and takes in as much of the body as has to
+// be known before anything is sent.
+func (x *exchange) admit() *failure {
+	r := x.in
+	who := inquiry{known: &x.proxy.callers}
+	who.headers(r.Header)
+	x.query = who.query(r.URL.RawQuery)
+	if isForm(r.Header) && r.ContentLength != 0 && !who.wrong {
+		if f := x.readForm(&who); f != nil {
+			return f
+		}
+	}
+	caller, f := who.caller(r.RemoteAddr)
+	if f != nil {
+		pause(r.Context())
+		return f
+	}
+	if who.ambient() {
+		if f := x.proxy.guard.foreign(r); f != nil {
+			return f
+		}
+	}
+	x.caller = caller
+	return x.readBody()
+}
