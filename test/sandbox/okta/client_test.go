@@ -209,11 +209,12 @@ func request(t *testing.T, sp *saml.ServiceProvider, relay string) (string, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := r.Redirect(relay, sp)
+	u, err := r.Redirect("", sp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u.String(), r.ID
+	// The library would not escape it.
+	return u.String() + "&RelayState=" + url.QueryEscape(relay), r.ID
 }
 
 // pageURI, pageToken and jsTarget read what a page carries, as a browser would after running it.
