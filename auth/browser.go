@@ -220,13 +220,18 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 	if b.requests++; b.requests > maxRequests {
 		return nil, &Error{Kind: UnexpectedPage, Step: r.Step, Seen: "a sign-in of too many steps"}
 	}
-	place := origin + u.EscapedPath()
+	bare := *u
+	bare.User, bare.Fragment, bare.RawFragment = nil, "", ""
+	if !strings.HasPrefix(bare.Path, "/") { // url.URL.JoinPath leaves it out; cookies are chosen by it
+		bare.Path = "/" + bare.Path
+		if bare.RawPath != "" {
+			bare.RawPath = "/" + bare.RawPath
+		}
+	}
+	place := origin + bare.EscapedPath()
 	if err := b.limits.wait(ctx, r.Step, place); err != nil {
 		return nil, err
 	}
-
-	bare := *u
-	bare.User, bare.Fragment, bare.RawFragment = nil, "", ""
 	method := http.MethodGet
 	if body != nil {
 		method = http.MethodPost
