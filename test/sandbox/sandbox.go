@@ -151,9 +151,6 @@ func Start(cfg Config) (*Sandbox, error) {
 	s.transport = &http.Transport{DisableCompression: true}
 	if cfg.TLS {
 		s.transport.TLSClientConfig = &tls.Config{RootCAs: s.CertPool()}
-		for i, l := range listeners {
-			listeners[i] = tls.NewListener(l, s.authority.server)
-		}
 	}
 	s.serve(listeners)
 	return s, nil
@@ -202,8 +199,13 @@ func (s *Sandbox) serve(listeners []net.Listener) {
 	for i, l := range listeners {
 		server := &http.Server{Handler: handlers[i], ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 		s.servers = append(s.servers, server)
+		run := server.Serve
+		if s.authority != nil {
+			server.TLSConfig = s.authority.server.Clone()
+			run = func(l net.Listener) error { return server.ServeTLS(l, "", "") } // with HTTP/2, as IIS has it
+		}
 		s.serving.Go(func() {
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := run(l); !errors.Is(err, http.ErrServerClosed) {
 				panic(fmt.Sprintf("sandbox: %v", err)) // the listener is ours; nothing else can end it
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -80,7 +81,28 @@ func (c *call) read() bool {
 	return true
 }
 
-// parsePairs reads an urlencoded query or body, leaving out pairs that are malformed.
+// unescape undoes percent encoding where there is any, and leaves a bare percent
+// sign as it stands: ArcGIS takes "LIKE 'A%'" as it was typed.
+func unescape(text string) string {
+	text = strings.ReplaceAll(text, "+", " ")
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if n, err := strconv.ParseUint(text[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(n))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, text[i])
+	}
+	return string(b)
+}
+
+// parsePairs reads an urlencoded query or body.
 func parsePairs(raw string) url.Values {
 	values := make(url.Values)
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -88,15 +110,7 @@ func parsePairs(raw string) url.Values {
 			continue
 		}
 		key, value, _ := strings.Cut(pair, "=")
-		k, err := url.QueryUnescape(key)
-		if err != nil {
-			continue
-		}
-		v, err := url.QueryUnescape(value)
-		if err != nil {
-			// ArcGIS takes "LIKE 'A%'" with its bare percent sign as it stands.
-			v = strings.ReplaceAll(value, "+", " ")
-		}
+		k, v := unescape(key), unescape(value)
 		values[k] = append(values[k], v)
 	}
 	return values

@@ -1,6 +1,7 @@
 package arcgis
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -89,6 +90,10 @@ func (c *call) userContent(name string, below []string) {
 		c.addItem(name)
 		return
 	}
+	if below[0] == "createService" {
+		c.createService(name)
+		return
+	}
 	if below[0] != "items" || len(below) < 2 {
 		c.missing()
 		return
@@ -173,6 +178,33 @@ func (c *call) addItem(owner string) {
 	c.p.items.byID[it.ID] = it
 	c.p.items.mu.Unlock()
 	c.done(it)
+}
+
+// createService answers content/users/NAME/createService: an item for a hosted
+// feature service, with the service's address in several writings. The sandbox
+// has one hosted service, so that is what the item stands for.
+func (c *call) createService(owner string) {
+	if c.r.Method != "POST" {
+		c.refuse(refusal{code: 405, message: "Method not allowed"})
+		return
+	}
+	if c.member.Role == "org_user" {
+		c.forbid()
+		return
+	}
+	var wanted struct{ Name string }
+	if err := json.Unmarshal([]byte(c.get("createParameters")), &wanted); err != nil || wanted.Name == "" {
+		c.refuse(refusal{code: 400, messageCode: "CONT_0013", message: "Unable to create service.", details: []string{"'createParameters' is invalid."}})
+		return
+	}
+	address := c.p.ServerURL().String() + "/rest/services/Trees/FeatureServer"
+	it := &Item{ID: newID(), Owner: owner, Access: "private", modified: time.Now(),
+		Fields: map[string]string{"title": wanted.Name, "type": "Feature Service", "url": address, "typeKeywords": "Data,Feature Service,Service,Hosted Service"}}
+	c.p.items.mu.Lock()
+	c.p.items.byID[it.ID] = it
+	c.p.items.mu.Unlock()
+	c.reply(map[string]any{"success": true, "itemId": it.ID, "serviceItemId": it.ID, "name": wanted.Name, "type": "Feature Service", "isView": false,
+		"serviceurl": address, "encodedServiceURL": strings.NewReplacer(":", "%3A", "/", "%2F").Replace(address), "size": -1, "jobId": newID()})
 }
 
 // fill takes what a request says about an item, exactly as it says it. The

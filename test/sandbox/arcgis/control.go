@@ -108,6 +108,20 @@ func (p *Portal) Notify() {
 	p.waiters = make(chan struct{})
 }
 
+// Token issues an access token for a member, by user name or login, without a
+// sign-in: for tests of what comes after. It counts as no sign-in and no grant,
+// and has no refresh token. It is "" if there is no such member.
+func (p *Portal) Token(user string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if strings.EqualFold(m.Username, user) || strings.EqualFold(m.Login, user) {
+			return p.issue(token{member: m, app: p.cfg.Apps[0].ID}, p.life.access).value
+		}
+	}
+	return ""
+}
+
 // Gate holds requests back until it is released. See [Portal.Hold].
 type Gate struct {
 	Reached chan struct{} // receives a value for every request that is held

@@ -31,10 +31,22 @@ func (s *site) directories(c *call, name string) {
 	}
 }
 
-// Big is the byte at position i of what rest/directories/big sends.
-func Big(i int64) byte { return byte(i*31 + i>>8 + i>>16) }
+// bigPeriod is prime, so that the blocks a transfer is cut into all differ.
+const bigPeriod = 65521
 
-// big sends ?bytes=N bytes that are made as they are sent, with their length.
+// bigBlock is one period of what rest/directories/big sends.
+var bigBlock = func() []byte {
+	b := make([]byte, bigPeriod)
+	for i := range b {
+		b[i] = byte(i*31 + i>>8)
+	}
+	return b
+}()
+
+// Big is the byte at position i of what rest/directories/big sends.
+func Big(i int64) byte { return bigBlock[i%bigPeriod] }
+
+// big sends ?bytes=N bytes as fast as they are taken, with their length.
 func (c *call) big() {
 	n, err := strconv.ParseInt(c.get("bytes"), 10, 64)
 	if err != nil || n < 0 || n > 1<<40 {
@@ -46,16 +58,12 @@ func (c *call) big() {
 	if c.r.Method == http.MethodHead {
 		return
 	}
-	block := make([]byte, 1<<16)
-	for sent := int64(0); sent < n; {
-		size := min(n-sent, int64(len(block)))
-		for i := range size {
-			block[i] = Big(sent + i)
-		}
-		if _, err := c.w.Write(block[:size]); err != nil {
+	for n > 0 {
+		sent, err := c.w.Write(bigBlock[:min(n, bigPeriod)])
+		if err != nil {
 			return // the client has left
 		}
-		sent += size
+		n -= int64(sent)
 	}
 }
 

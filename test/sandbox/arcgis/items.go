@@ -156,7 +156,7 @@ func (c *call) search() {
 	if results == nil {
 		results = []map[string]any{}
 	}
-	c.reply(map[string]any{"query": c.get("q"), "total": total, "start": start, "num": len(results), "nextStart": next, "results": results})
+	c.reply(map[string]any{"query": c.get("q"), "total": total, "start": start, "num": num, "nextStart": next, "results": results})
 }
 
 // matches is a small part of the search reference

@@ -199,6 +199,7 @@ func (p *Portal) Close() {
 // serve is the way of every request: it is counted, broken where a test asked
 // for that, read, its token judged, and answered.
 func (p *Portal) serve(w http.ResponseWriter, r *http.Request, host string) {
+	p.log.Debug("request", "method", r.Method, "host", r.Host, "path", r.URL.Path)
 	p.countRequest(r)
 	p.await(r)
 	if p.interrupt(w, r) {
