@@ -205,6 +205,8 @@ func (o *Org) proceed(c *call, t *transaction) answer {
 		t.status = mfaRequired
 	case a.State == PasswordExpired:
 		t.status = PasswordExpired
+	case a.State == ConsentRequired, a.State == ProfileRequired:
+		t.status = a.State
 	case a.State == PasswordWarn && t.warn && !t.skipped:
 		t.status = PasswordWarn
 	default:
@@ -279,6 +281,17 @@ func (o *Org) skip(c *call) answer {
 		return *bad
 	}
 	t.skipped = true
+	return o.proceed(c, t)
+}
+
+// consent leaves CONSENT_REQUIRED. (Nothing here leaves PROFILE_REQUIRED: its form
+// is an organization's own.)
+func (o *Org) consent(c *call) answer {
+	t, _, bad := o.resume(c, ConsentRequired)
+	if bad != nil {
+		return *bad
+	}
+	t.account.State = ""
 	return o.proceed(c, t)
 }
 

@@ -49,6 +49,24 @@ func Test02EveryState(t *testing.T) {
 	}
 }
 
+func Test02StatesAfterMFA(t *testing.T) {
+	for _, state := range []State{ConsentRequired, ProfileRequired} {
+		o := org(t, func(s *Settings) { s.FactorWords = true })
+		if err := o.Alter("alice@example.com", func(u *User) { u.State = state }); err != nil {
+			t.Fatal(err)
+		}
+		b := newBrowser(t, o)
+		r := b.primary("alice@example.com", "correct horse").state(t, "FACTOR_REQUIRED")
+		in := map[string]any{"stateToken": r.str("stateToken"), "passCode": code(t, time.Now())}
+		r = b.post(r.verifyURL("token:software:totp"), in).state(t, state)
+		if r = b.post(r.str("_links", "next", "href"), in); state == ConsentRequired {
+			r.state(t, success)
+		} else {
+			r.want(t, 404, "E0000007")
+		}
+	}
+}
+
 func Test03LinksAndStatesAreKept(t *testing.T) {
 	o := org(t, nil)
 	b := newBrowser(t, o)

@@ -24,6 +24,7 @@ const (
 	EvilForm                      // a page whose appForm posts to another host
 	RateLimit                     // 429 with headers; Reset is Delay ahead, and the answer itself is not delayed
 	Concurrency                   // 429 with Limit and Remaining 0
+	OktaError                     // Okta's error document with Code and Status
 )
 
 // endlessBytes is where Endless gives up, far beyond what a client should read.
@@ -37,6 +38,8 @@ type Fault struct {
 	Skip   int           // so many matching requests go well first
 	Times  int           // how often; 0 means until ClearFaults
 	Delay  time.Duration // for Slow and RateLimit; others wait for it first too
+	Code   string        // for OktaError: "E0000119"
+	Status int           // for OktaError
 	used   int
 }
 
@@ -71,23 +74,26 @@ func (o *Org) fault(r *http.Request) *Fault {
 		if f.used <= f.Skip {
 			continue
 		}
+		if f.Kind == RateLimit || f.Kind == Concurrency {
+			o.counts.Limited++
+		}
 		due := *f
-		if due.Kind == RateLimit {
-			due.Delay = 0
-			due.used = int(f.Delay.Seconds())
-			o.counts.Limited++
-		}
-		if due.Kind == Concurrency {
-			o.counts.Limited++
-		}
 		return &due
 	}
 	return nil
 }
 
+// waits is how long the answer is held back.
+func (f *Fault) waits() time.Duration {
+	if f == nil || f.Kind == RateLimit {
+		return 0
+	}
+	return f.Delay
+}
+
 // play answers as the fault says. run lets the request take effect.
-func (f *Fault) play(w http.ResponseWriter, r *http.Request, run func() *answer) {
-	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+func (f *Fault) play(w http.ResponseWriter, c *call, run func() *answer) {
+	w.Header().Set("Date", c.now.UTC().Format(http.TimeFormat))
 	page := func(status int, body string) {
 		w.Header().Set("Content-Type", "text/html;charset=utf-8")
 		w.WriteHeader(status)
@@ -117,7 +123,7 @@ func (f *Fault) play(w http.ResponseWriter, r *http.Request, run func() *answer)
 		w.Header().Set("Content-Type", "text/html;charset=utf-8")
 		chunk := bytes.Repeat([]byte("<p>Please wait while we sign you in.</p>\n"), 1600)
 		for sent := 0; sent < endlessBytes; sent += len(chunk) {
-			if _, err := w.Write(chunk); err != nil || r.Context().Err() != nil {
+			if _, err := w.Write(chunk); err != nil || c.r.Context().Err() != nil {
 				return
 			}
 		}
@@ -125,11 +131,14 @@ func (f *Fault) play(w http.ResponseWriter, r *http.Request, run func() *answer)
 		page(http.StatusOK, `<html><body><form id="appForm" action="https&#x3a;&#x2f;&#x2f;evil.example&#x2f;oauth2&#x2f;saml&#x2f;signin" method="POST"><input name="SAMLResponse" type="hidden" value="PHNhbWxwOlJlc3BvbnNlLz4&#x3d;"/><input name="RelayState" type="hidden" value=""/></form></body></html>`)
 	case RateLimit, Concurrency:
 		a := fail(http.StatusTooManyRequests, "E0000047")
-		q := quota{limit: 4, reset: time.Now().Add(time.Duration(f.used) * time.Second)}
+		q := quota{limit: 4, reset: c.now.Add(f.Delay)}
 		if f.Kind == Concurrency {
-			q = quota{reset: time.Now().Add(time.Second)}
+			q = quota{reset: c.now.Add(time.Second)}
 		}
 		(*limits)(nil).describe(&call{quota: &q}, a.header)
+		a.write(w)
+	case OktaError:
+		a := fail(f.Status, f.Code)
 		a.write(w)
 	}
 }

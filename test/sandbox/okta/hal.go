@@ -54,6 +54,10 @@ func (o *Org) show(c *call, t *transaction) answer {
 	case RecoveryChallenge:
 		doc["recoveryType"], doc["factorType"] = "PASSWORD", "SMS"
 		links["next"] = o.named("verify", "/api/v1/authn/recovery/factors/sms/verify")
+	case ConsentRequired:
+		links["next"] = o.named("consent", "/api/v1/authn/consent")
+	case ProfileRequired:
+		links["next"] = o.named("enrollProfile", "/api/v1/registration/profile")
 	case MFAEnroll:
 		embedded["factors"] = o.offers()
 	case mfaEnrollActivate:
@@ -93,8 +97,15 @@ func (o *Org) show(c *call, t *transaction) answer {
 		doc["sessionToken"] = token
 		doc["expiresAt"] = c.now.Add(o.settings.SessionTokenLife).UTC().Format(stamp)
 	}
+	if word, ok := factorWords[t.status]; ok && o.settings.FactorWords {
+		doc["status"] = word
+	}
 	return reply(http.StatusOK, doc)
 }
+
+// factorWords are the names that Okta's widget also routes as second factors.
+// When the service uses them is unproven.
+var factorWords = map[State]State{mfaRequired: "FACTOR_REQUIRED", mfaChallenge: "FACTOR_CHALLENGE"}
 
 // showChallenge renders MFA_CHALLENGE: next.name tells a client whether its next
 // POST polls or begins a new challenge [W].

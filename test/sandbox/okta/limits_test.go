@@ -104,6 +104,9 @@ func TestFaults(t *testing.T) {
 			n, _ := strconv.ParseInt(r.header.Get("X-Rate-Limit-Reset"), 10, 64)
 			return r.status == 429 && n >= time.Now().Unix()+59
 		}, 0},
+		{"error code", Fault{Kind: OktaError, Status: 403, Code: "E0000119"}, func(r result) bool {
+			return r.status == 403 && r.str("errorCode") == "E0000119" && r.str("errorSummary") != ""
+		}, 0},
 		{"concurrency", Fault{Kind: Concurrency}, func(r result) bool { return r.status == 429 && r.header.Get("X-Rate-Limit-Limit") == "0" }, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -149,6 +149,7 @@ func (o *Org) routes() {
 		"POST /api/v1/authn/cancel":                          o.cancel,
 		"POST /api/v1/authn/previous":                        o.previous,
 		"POST /api/v1/authn/skip":                            o.skip,
+		"POST /api/v1/authn/consent":                         o.consent,
 		"POST /api/v1/authn/credentials/change_password":     o.changePassword,
 		"POST /api/v1/authn/credentials/reset_password":      o.resetPassword,
 		"POST /api/v1/authn/recovery/answer":                 o.recoveryAnswer,
@@ -226,13 +227,11 @@ func (o *Org) serve(fn handler) http.HandlerFunc {
 		fault := o.admit(c)
 		leave, refused := o.enter(c)
 		defer leave()
-		if fault != nil && fault.Delay > 0 {
-			if !sleep(r.Context(), fault.Delay) {
-				panic(http.ErrAbortHandler)
-			}
+		if d := fault.waits(); d > 0 && !sleep(r.Context(), d) {
+			panic(http.ErrAbortHandler)
 		}
 		if fault != nil && fault.Kind != Slow {
-			fault.play(w, r, func() *answer { return o.run(fn, c) })
+			fault.play(w, c, func() *answer { return o.run(fn, c) })
 			return
 		}
 		a := refused

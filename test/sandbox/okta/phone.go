@@ -62,6 +62,9 @@ func (p *Phone) RejectAfter(d time.Duration) { p.set("REJECTED", d) }
 // Fail lets pushes end in factorResult ERROR.
 func (p *Phone) Fail() { p.set("ERROR", 0) }
 
+// Cancel lets pushes end in factorResult CANCELLED.
+func (p *Phone) Cancel() { p.set("CANCELLED", 0) }
+
 // Ignore leaves pushes to a person, or to time out.
 func (p *Phone) Ignore() { p.set("", 0) }
 

@@ -80,6 +80,9 @@ func Test10EveryEndOfAPush(t *testing.T) {
 		phone.Fail()
 		_, again = challenge(b)
 		again().waits(t, "ERROR", "verify")
+		phone.Cancel()
+		again().waits(t, "WAITING", "poll")
+		again().waits(t, "CANCELLED", "verify")
 
 		phone.Ignore()
 		r, _ := challenge(b)

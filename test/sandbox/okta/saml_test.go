@@ -132,7 +132,10 @@ func Test25StepUp(t *testing.T) {
 			t.Error("a step-up gave a session token")
 		}
 		next := r.str("_links", "next", "href")
-		newBrowser(t, o).get(next).errorPage(t, 403) // somebody else's session
+		newBrowser(t, o).get(next).errorPage(t, 403) // no session
+		other := newBrowser(t, o)
+		other.get("/login/sessionCookieRedirect?redirectUrl=%2F&token=" + sessionToken(other))
+		other.get(next).errorPage(t, 403) // somebody else's session
 		back := b.get(next)
 		action, fields := form(b.get(back.header.Get("Location")).body)
 		if action != sp.AcsURL.String() || fields.Get("RelayState") != "rs" {
@@ -288,8 +291,12 @@ func Test27ClockSkew(t *testing.T) {
 		target, id := request(t, sp, "")
 		r := b.get(target + "&sessionToken=" + url.QueryEscape(sessionToken(b)))
 		_, fields := form(r.body)
-		if _, err := accept(sp, fields, id); (err == nil) != good {
+		a, err := accept(sp, fields, id)
+		if (err == nil) != good {
 			t.Errorf("skew %v: %v", skew, err)
+		}
+		if err == nil && time.Until(a.IssueInstant.Add(-skew)).Abs() > 10*time.Second {
+			t.Errorf("skew %v: issued at %v", skew, a.IssueInstant)
 		}
 		if date, err := http.ParseTime(r.header.Get("Date")); err != nil || time.Until(date.Add(-skew)).Abs() > 10*time.Second {
 			t.Errorf("skew %v: Date %v", skew, date)
@@ -307,6 +314,10 @@ func TestRefusedRequests(t *testing.T) {
 	b.get(target).errorPage(t, 400) // nothing is registered yet
 	known := provider(t, o)
 	b.get(target).errorPage(t, 400) // another service provider
+	stranger := *known // the right consumer, but not the registered entity
+	stranger.EntityID = "stranger"
+	target, _ = request(t, &stranger, "")
+	b.get(target).errorPage(t, 400)
 	known.AcsURL.Path = "/elsewhere"
 	target, _ = request(t, known, "")
 	b.get(target).errorPage(t, 400) // an assertion consumer that is not registered

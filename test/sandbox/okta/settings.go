@@ -32,6 +32,8 @@ type Settings struct {
 	SessionIdle      time.Duration // slides when the session is used or refreshed
 	SessionLife      time.Duration // does not slide
 
+	FactorWords bool // say FACTOR_REQUIRED and FACTOR_CHALLENGE for MFA_REQUIRED and MFA_CHALLENGE
+
 	PushTimeout      time.Duration
 	NumberChallenge  bool
 	Number           *int          // the number to show; nil is a random one from 0 to 99

@@ -18,8 +18,10 @@ const (
 	Recovery          State = "RECOVERY"           // a recovery question must be answered
 	RecoveryChallenge State = "RECOVERY_CHALLENGE" // a recovery code was sent
 	LockedOut         State = "LOCKED_OUT"
-	MFAEnroll         State = "MFA_ENROLL" // a factor must be enrolled first
-	Denied            State = "DENIED"     // the sign-on policy refuses: looks like a bad password
+	MFAEnroll         State = "MFA_ENROLL"       // a factor must be enrolled first
+	ConsentRequired   State = "CONSENT_REQUIRED" // told after MFA; terms must be accepted
+	ProfileRequired   State = "PROFILE_REQUIRED" // told after MFA; attributes are missing
+	Denied            State = "DENIED"           // the sign-on policy refuses: looks like a bad password
 )
 
 // User is one account as a test writes it.
