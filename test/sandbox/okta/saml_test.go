@@ -314,7 +314,7 @@ func TestRefusedRequests(t *testing.T) {
 	b.get(target).errorPage(t, 400) // nothing is registered yet
 	known := provider(t, o)
 	b.get(target).errorPage(t, 400) // another service provider
-	stranger := *known // the right consumer, but not the registered entity
+	stranger := *known              // the right consumer, but not the registered entity
 	stranger.EntityID = "stranger"
 	target, _ = request(t, &stranger, "")
 	b.get(target).errorPage(t, 400)
