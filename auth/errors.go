@@ -48,6 +48,7 @@ const (
 	TokenRefused     Kind = "fresh token refused" // a token was refused right after it was issued, again and again
 	SessionLost      Kind = "session lost"        // E0000011, E0000079, E0000207: the sign-in's state ended midway
 	NotSupported     Kind = "not supported yet"   // Identity Engine, OpenID Connect portals
+	StateUnreadable  Kind = "state unreadable"    // what was refused earlier can't be known, so nothing is tried
 	UnknownIdentity  Kind = "unknown identity"    // nothing by that name is configured
 )
 
@@ -82,6 +83,7 @@ var remedies = map[Kind]string{
 	TokenRefused:      "check that the server is federated with this Portal and that both clocks are right",
 	SessionLost:       "repeat the request",
 	NotSupported:      "use an organization on Okta's Classic engine with a SAML login for now",
+	StateUnreadable:   "let the program's user read state_dir, or mend the file that is named; nothing is sent to Okta meanwhile",
 	UnknownIdentity:   "add the identity to the config",
 }
 
