@@ -1,0 +1,720 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"arcproxy/auth"
+	"arcproxy/auth/okta"
+	"arcproxy/auth/portal"
+	"arcproxy/proxy"
+	"arcproxy/proxy/listener"
+)
+
+// file is the config file as it is written. Each key has a default or is
+// required, and has code behind it; anything else in the file is a fault.
+// What the values mean is said in config.example.toml.
+type file struct {
+	Listen    string  `toml:"listen"`
+	PublicURL string  `toml:"public_url"`
+	StateDir  *string `toml:"state_dir"`
+	Patience  string  `toml:"patience"`
+
+	Portal struct {
+		URL         string `toml:"url"`
+		ClientID    string `toml:"client_id"`
+		RedirectURI string `toml:"redirect_uri"`
+		Expiration  string `toml:"expiration"`
+		Login       string `toml:"login"`
+	} `toml:"portal"`
+
+	Servers []struct {
+		URL string `toml:"url"`
+	} `toml:"servers"`
+
+	Okta struct {
+		URL string `toml:"url"`
+	} `toml:"okta"`
+
+	Identities []struct {
+		Name       string `toml:"name"`
+		Username   string `toml:"username"`
+		Password   string `toml:"password"`
+		Factor     string `toml:"factor"`
+		TOTPSecret string `toml:"totp_secret"`
+	} `toml:"identities"`
+
+	Callers []struct {
+		Name     string   `toml:"name"`
+		Identity string   `toml:"identity"`
+		Key      string   `toml:"key"`
+		From     []string `toml:"from"`
+	} `toml:"callers"`
+
+	TLS struct {
+		Mode     string `toml:"mode"`
+		CertFile string `toml:"cert_file"`
+		KeyFile  string `toml:"key_file"`
+		Email    string `toml:"email"`
+		Agreed   bool   `toml:"agreed"`
+		CA       string `toml:"ca"`
+		CAFile   string `toml:"ca_file"`
+	} `toml:"tls"`
+
+	Network struct {
+		CAFile string `toml:"ca_file"`
+	} `toml:"network"`
+
+	Log struct {
+		Format string `toml:"format"`
+		Level  string `toml:"level"`
+	} `toml:"log"`
+}
+
+// config is a file that has no faults, in the words of the packages that use it.
+type config struct {
+	Listen     string
+	PublicURL  *url.URL
+	StateDir   string // "": nothing is written
+	Patience   time.Duration
+	Portal     portal.Config
+	Okta       okta.Config
+	Servers    []*url.URL
+	Identities []auth.Identity
+	Callers    []proxy.Caller
+	TLS        listener.Config
+	RootCAs    *x509.CertPool // nil: the system's
+	Log        logConfig
+	Notes      []string // what is possible but unwise, for `arcproxy check`
+}
+
+// identity returns the identity called name.
+func (c *config) identity(name string) (auth.Identity, bool) {
+	i := slices.IndexFunc(c.Identities, func(id auth.Identity) bool { return id.Name == name })
+	if i < 0 {
+		return auth.Identity{}, false
+	}
+	return c.Identities[i], true
+}
+
+// upstreams returns the Portal and the servers, in the order of the file.
+func (c *config) upstreams() []proxy.Upstream {
+	ups := []proxy.Upstream{{URL: c.Portal.URL}}
+	for _, u := range c.Servers {
+		ups = append(ups, proxy.Upstream{URL: u})
+	}
+	return ups
+}
+
+// A fault is one thing that is wrong with a config file.
+type fault struct {
+	Line int // 0: the file as a whole
+	Key  string
+	Text string // what is wrong, and what to write instead
+}
+
+// faults is every fault of one file. It is an error that prints a line for each.
+type faults struct {
+	File string
+	List []fault
+}
+
+// Error returns a line per fault: file:line: key: what to do.
+func (f *faults) Error() string {
+	lines := make([]string, len(f.List))
+	for i, x := range f.List {
+		at := f.File
+		if x.Line > 0 {
+			at += ":" + strconv.Itoa(x.Line)
+		}
+		if x.Key != "" {
+			at += ": " + x.Key
+		}
+		lines[i] = at + ": " + x.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxConfigSize bounds what is read as a config file, in bytes.
+const maxConfigSize = 1 << 20
+
+// loadConfig reads, decodes and validates the file called name. A file with
+// faults yields them all at once, as a [*faults].
+func loadConfig(ctx context.Context, name string, env environment) (*config, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &faults{File: name, List: []fault{{Text: "there is no such file; name one with --config FILE or ARCPROXY_CONFIG, and start from config.example.toml"}}}
+	} else if err != nil {
+		return nil, &faults{File: name, List: []fault{{Text: "can't be read: " + err.Error()}}}
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err != nil {
+		return nil, &faults{File: name, List: []fault{{Text: "can't be read: " + err.Error()}}}
+	}
+	if len(text) > maxConfigSize {
+		return nil, &faults{File: name, List: []fault{{Text: "is larger than 1 MiB; that can't be a config file of arcproxy"}}}
+	}
+	c, list := parseConfig(ctx, text, filepath.Dir(name), env)
+	if len(list) > 0 {
+		slices.SortStableFunc(list, func(a, b fault) int { return a.Line - b.Line })
+		return nil, &faults{File: name, List: list}
+	}
+	return c, nil
+}
+
+// decode decodes text, which stops at the first wrong type, again and again
+// without the expressions that were at fault, so that all are found at once.
+func decode(text []byte, at *positions) (file, []fault) {
+	var list []fault
+	text = slices.Clone(text)
+	for range 100 {
+		var f file
+		d := toml.NewDecoder(bytes.NewReader(text))
+		d.DisallowUnknownFields()
+		err := d.Decode(&f)
+		if err == nil {
+			return f, list
+		}
+		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+			for _, e := range strict.Errors {
+				row, _ := e.Position()
+				list = append(list, fault{row, strings.Join(e.Key(), "."), "there is no such key; see config.example.toml for those there are"})
+			}
+			return f, list
+		}
+		e, ok := errors.AsType[*toml.DecodeError](err)
+		if !ok {
+			return f, append(list, fault{Text: err.Error()})
+		}
+		row, _ := e.Position()
+		list = append(list, fault{row, strings.Join(e.Key(), "."), decodeRemedy(e)})
+		if !at.blank(text, row) {
+			return f, list
+		}
+	}
+	return file{}, list
+}
+
+// decodeRemedy turns what go-toml says of a value into what its writer can use.
+func decodeRemedy(e *toml.DecodeError) string {
+	text := strings.TrimPrefix(e.Error(), "toml: ")
+	if got, want, ok := strings.Cut(text, " into struct field "); ok {
+		got = strings.TrimPrefix(got, "cannot decode TOML ")
+		_, want, _ = strings.Cut(want, " of type ")
+		if want == "*string" || want == "string" {
+			want = "a string, in quotes,"
+		}
+		return fmt.Sprintf("a TOML %s stands where %s belongs", got, want)
+	}
+	return text
+}
+
+// parser collects faults while a file becomes a config.
+type parser struct {
+	ctx   context.Context
+	at    *positions
+	dir   string // relative file names start here
+	env   environment
+	list  []fault
+	notes []string
+}
+
+// fault adds a fault of key, unless key has one: what follows from the first
+// would only hide it.
+func (p *parser) fault(key, format string, args ...any) {
+	if slices.ContainsFunc(p.list, func(f fault) bool { return f.Key == key }) {
+		return
+	}
+	p.list = append(p.list, fault{p.at.line(key), key, fmt.Sprintf(format, args...)})
+}
+
+// parseConfig decodes and validates text. dir is where relative file names start.
+func parseConfig(ctx context.Context, text []byte, dir string, env environment) (*config, []fault) {
+	at, syntax := findPositions(text)
+	if syntax != nil {
+		return nil, []fault{*syntax}
+	}
+	f, list := decode(text, at)
+	p := &parser{ctx: ctx, at: at, dir: dir, env: env, list: list}
+	c := &config{}
+
+	c.Listen = p.listen("listen", f.Listen)
+	c.TLS.Mode = oneOf(p, "tls.mode", f.TLS.Mode, listener.ModeLocal, listener.ModeLocal, listener.ModeACME, listener.ModeFiles, listener.ModeOff)
+	c.PublicURL = p.publicURL("public_url", f.PublicURL, c.Listen, c.TLS.Mode)
+	c.StateDir = p.stateDir(f.StateDir)
+	c.Patience = p.duration("patience", f.Patience, time.Minute)
+
+	c.Portal.URL = p.context("portal.url", f.Portal.URL)
+	c.Portal.ClientID = f.Portal.ClientID
+	if f.Portal.ClientID == "" {
+		p.fault("portal.client_id", "is missing; write the App ID of an application registered in the Portal")
+	}
+	c.Portal.RedirectURI = p.redirectURI("portal.redirect_uri", f.Portal.RedirectURI)
+	c.Portal.Expiration = p.duration("portal.expiration", f.Portal.Expiration, 14*24*time.Hour)
+	if c.Portal.Expiration < time.Minute {
+		p.fault("portal.expiration", "is less than a minute, the unit the Portal counts in")
+	}
+	c.Portal.Login = oneOf(p, "portal.login", f.Portal.Login, portal.LoginAuto, portal.LoginAuto, portal.LoginSAML)
+	c.Okta.URL = p.origin("okta.url", f.Okta.URL, "https://example.okta.com")
+	for i, s := range f.Servers {
+		c.Servers = append(c.Servers, p.context(fmt.Sprintf("servers[%d].url", i), s.URL))
+	}
+	p.mounts(c)
+	p.identities(c, &f)
+	p.callers(c, &f)
+	p.tls(c, &f)
+	c.RootCAs = p.certPool("network.ca_file", f.Network.CAFile)
+	c.Log.Format = oneOf(p, "log.format", f.Log.Format, "auto", "auto", "text", "json")
+	level := oneOf(p, "log.level", f.Log.Level, "info", "debug", "info", "warn", "error")
+	_ = c.Log.Level.UnmarshalText([]byte(level))
+	c.Notes = p.notes
+	return c, p.list
+}
+
+// oneOf returns value if it is allowed, def if it is empty.
+func oneOf[T ~string](p *parser, key, value string, def T, allowed ...T) T {
+	if value == "" {
+		return def
+	}
+	if slices.Contains(allowed, T(value)) {
+		return T(value)
+	}
+	quoted := make([]string, len(allowed))
+	for i, a := range allowed {
+		quoted[i] = strconv.Quote(string(a))
+	}
+	p.fault(key, "%q is not possible; write one of %s", value, strings.Join(quoted, ", "))
+	return def
+}
+
+// duration reads Go's durations plus days ("14d", "1d12h").
+func (p *parser) duration(key, value string, def time.Duration) time.Duration {
+	if value == "" {
+		return def
+	}
+	rest, total := value, time.Duration(0)
+	if days, after, ok := strings.Cut(value, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err != nil {
+			p.fault(key, `%q is not a duration; write one like "90s", "12h" or "14d"`, value)
+			return def
+		}
+		rest, total = after, time.Duration(n)*24*time.Hour
+	}
+	if rest != "" {
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			p.fault(key, `%q is not a duration; write one like "90s", "12h" or "14d"`, value)
+			return def
+		}
+		total += d
+	}
+	if total <= 0 {
+		p.fault(key, "%q is not more than zero", value)
+		return def
+	}
+	return total
+}
+
+func (p *parser) listen(key, value string) string {
+	const def = "127.0.0.1:8443"
+	if value == "" {
+		return def
+	}
+	host, port, err := net.SplitHostPort(value)
+	if err != nil {
+		p.fault(key, "%q can't be listened on; write an address and a port, as %q", value, def)
+		return def
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		p.fault(key, "%q is not a port; write a number from 1 to 65535", port)
+		return def
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+		p.fault(key, "%q is not an address of this machine; write one like 127.0.0.1, 0.0.0.0 or ::1", host)
+		return def
+	}
+	return value
+}
+
+// webURL parses an absolute http or https URL that has neither user, query nor
+// fragment. http is only for loopback: passwords and tokens cross this line.
+func (p *parser) webURL(key, value, example string) *url.URL {
+	if value == "" {
+		p.fault(key, "is missing; write a URL like %q", example)
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		p.fault(key, "is not an http(s) URL; write one like %q", example)
+		return nil
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
+		p.fault(key, "has a user, a query or a fragment; write the bare URL, like %q", example)
+		return nil
+	}
+	u.Host = strings.ToLower(u.Host)
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		p.fault(key, "is not https; passwords and tokens cross this line, so http is allowed on loopback only")
+		return nil
+	}
+	return u
+}
+
+// context parses an upstream's URL: an origin and exactly one path segment,
+// which is what Esri allows and what clients cut URLs at.
+func (p *parser) context(key, value string) *url.URL {
+	const example = "https://gis.example.com/portal"
+	u := p.webURL(key, value, example)
+	if u == nil {
+		return nil
+	}
+	segment := strings.Trim(u.EscapedPath(), "/")
+	if segment == "" || strings.ContainsAny(segment, "/%") || segment == "_arcproxy" {
+		p.fault(key, "needs exactly one path segment, the context the site is installed at, like %q", example)
+		return nil
+	}
+	u.Path, u.RawPath = "/"+segment, ""
+	return u
+}
+
+// origin parses a URL that has no path.
+func (p *parser) origin(key, value, example string) *url.URL {
+	u := p.webURL(key, value, example)
+	if u == nil {
+		return nil
+	}
+	if u.Path != "" && u.Path != "/" {
+		p.fault(key, "has a path; write the bare origin, like %q", example)
+		return nil
+	}
+	u.Path, u.RawPath = "", ""
+	return u
+}
+
+// publicURL is what callers call. Plain http is theirs to choose: the one port
+// answers both, and the line may be inside one machine.
+func (p *parser) publicURL(key, value, listen string, mode listener.Mode) *url.URL {
+	if value == "" {
+		_, port, _ := net.SplitHostPort(listen)
+		scheme := "https"
+		if mode == listener.ModeOff {
+			scheme = "http"
+		}
+		return &url.URL{Scheme: scheme, Host: net.JoinHostPort("localhost", port)}
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		p.fault(key, "is not an http(s) URL without a path; write what callers call, like %q", "https://localhost:8443")
+		return nil
+	}
+	u.Host, u.Path = strings.ToLower(u.Host), ""
+	return u
+}
+
+func (p *parser) redirectURI(key, value string) string {
+	const oob = "urn:ietf:wg:oauth:2.0:oob"
+	if value == "" || value == oob {
+		return oob
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Fragment != "" || (u.Scheme != "https" && u.Scheme != "http") {
+		p.fault(key, "is neither %q nor an http(s) URL; write the redirect URL that the application is registered with", oob)
+		return oob
+	}
+	return value
+}
+
+// stateDir is where certificates and what must survive a restart are kept.
+func (p *parser) stateDir(value *string) string {
+	if value != nil {
+		if *value == "" {
+			return ""
+		}
+		return p.path(*value)
+	}
+	dir, err := p.env.stateDir()
+	if err != nil {
+		p.fault("state_dir", `is missing and has no default here (%v); write a directory, or "" to keep all in memory`, err)
+	}
+	return dir
+}
+
+// path resolves a relative file name against the config file's directory.
+func (p *parser) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.dir, name)
+}
+
+// mounts refuses two upstreams at one path segment of the proxy.
+func (p *parser) mounts(c *config) {
+	seen := map[string]string{}
+	check := func(key string, u *url.URL) {
+		if u == nil {
+			return
+		}
+		if other, ok := seen[u.Path]; ok {
+			p.fault(key, "is mounted at %s, where %s is already; the proxy mounts each site at its own first path segment", u.Path, other)
+		}
+		seen[u.Path] = key
+	}
+	check("portal.url", c.Portal.URL)
+	for i, u := range c.Servers {
+		check(fmt.Sprintf("servers[%d].url", i), u)
+	}
+}
+
+func (p *parser) identities(c *config, f *file) {
+	if len(f.Identities) == 0 {
+		p.fault("identities", "is missing; write at least one [[identities]], an Okta account to sign in")
+	}
+	for i, x := range f.Identities {
+		key := func(name string) string { return fmt.Sprintf("identities[%d].%s", i, name) }
+		id := auth.Identity{Name: x.Name, Username: x.Username}
+		if x.Name == "" {
+			p.fault(key("name"), "is missing; write a name for callers to refer to")
+		} else if _, twice := c.identity(x.Name); twice {
+			p.fault(key("name"), "%q is there twice; give each identity its own name", x.Name)
+		}
+		if x.Username == "" {
+			p.fault(key("username"), "is missing; write the Okta user name")
+		}
+		if x.Password == "" {
+			p.fault(key("password"), "is missing; write env:NAME, file:PATH, keyring:SERVICE/USER or exec:COMMAND")
+		} else {
+			id.Password = p.secret(key("password"), x.Password, nil)
+		}
+		id.Factor = oneOf(p, key("factor"), x.Factor, auth.FactorAuto, auth.FactorAuto, auth.FactorPush, auth.FactorTOTP)
+		if x.TOTPSecret != "" {
+			id.TOTPSecret = p.secret(key("totp_secret"), x.TOTPSecret, isBase32)
+		} else if id.Factor == auth.FactorTOTP {
+			p.fault(key("totp_secret"), `is missing, and factor is "totp"; write where the base32 secret is, as file:PATH`)
+		}
+		c.Identities = append(c.Identities, id)
+	}
+}
+
+// isBase32 reports what is wrong with a TOTP secret, as authenticators show it.
+func isBase32(s auth.Secret) error {
+	text := strings.ToUpper(strings.TrimRight(strings.ReplaceAll(s.Reveal(), " ", ""), "="))
+	if _, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text); err != nil || text == "" {
+		return errors.New("it is not base32 (letters A-Z and digits 2-7); copy the set-up key that Okta shows beside the QR code")
+	}
+	return nil
+}
+
+func (p *parser) callers(c *config, f *file) {
+	if len(f.Callers) == 0 {
+		p.fault("callers", "is missing; write at least one [[callers]], who may use which identity")
+	}
+	names, keys := map[string]bool{}, map[[32]byte]string{}
+	for i, x := range f.Callers {
+		key := func(name string) string { return fmt.Sprintf("callers[%d].%s", i, name) }
+		caller := proxy.Caller{Name: x.Name, Identity: x.Identity}
+		if x.Name == "" {
+			p.fault(key("name"), "is missing; write a name, it is what logs call this caller")
+		} else if names[x.Name] {
+			p.fault(key("name"), "%q is there twice; give each caller its own name", x.Name)
+		}
+		names[x.Name] = true
+		if _, ok := c.identity(x.Identity); !ok {
+			known := make([]string, len(c.Identities))
+			for i, id := range c.Identities {
+				known[i] = strconv.Quote(id.Name)
+			}
+			p.fault(key("identity"), "%q is not an identity of this file; write one of: %s", x.Identity, strings.Join(known, ", "))
+		}
+		if x.Key == "" && len(x.From) == 0 {
+			p.fault(fmt.Sprintf("callers[%d]", i), "has neither key nor from, so nobody could be it; make a key with `arcproxy key %s`, or write from = [\"127.0.0.0/8\", \"::1/128\"]", cmp.Or(x.Name, "NAME"))
+		}
+		if x.Key != "" {
+			caller.KeySHA256 = p.callerKey(key("key"), x.Key)
+			if caller.KeySHA256 != nil {
+				if other, twice := keys[*caller.KeySHA256]; twice {
+					p.fault(key("key"), "is also the key of %q; make each caller its own with `arcproxy key`", other)
+				}
+				keys[*caller.KeySHA256] = x.Name
+			}
+		}
+		for j, text := range x.From {
+			prefix, err := parsePrefix(text)
+			if err != nil {
+				p.fault(key("from"), "entry %d, %q, is not an address or a prefix; write one like 10.1.2.3 or 10.0.0.0/8", j+1, text)
+				continue
+			}
+			caller.From = append(caller.From, prefix)
+		}
+		c.Callers = append(c.Callers, caller)
+	}
+}
+
+// callerKey reads "sha256:HEX" or a reference to the key itself.
+func (p *parser) callerKey(key, value string) *[32]byte {
+	if text, ok := strings.CutPrefix(value, "sha256:"); ok {
+		sum, err := hex.DecodeString(text)
+		if err != nil || len(sum) != sha256.Size {
+			p.fault(key, "is not the 64 hexadecimal digits of a SHA-256; make a key with `arcproxy key`, it prints the line to write")
+			return nil
+		}
+		return (*[32]byte)(sum)
+	}
+	source := p.secret(key, value, nil)
+	if source == nil {
+		return nil
+	}
+	secret, err := source(p.ctx)
+	if err != nil {
+		p.fault(key, "%v", err)
+		return nil
+	}
+	// A key is a bearer credential that can be guessed offline by nobody and
+	// online by everybody, so it has to be long.
+	if len(secret.Reveal()) < 22 {
+		p.fault(key, "is shorter than 22 characters, too short for 128 random bits; make one with `arcproxy key`")
+		return nil
+	}
+	sum := sha256.Sum256([]byte(secret.Reveal()))
+	return &sum
+}
+
+func (p *parser) tls(c *config, f *file) {
+	t := &c.TLS
+	if c.PublicURL != nil {
+		t.Names = []string{c.PublicURL.Hostname()}
+	}
+	switch t.Mode {
+	case listener.ModeFiles:
+		t.CertFile, t.KeyFile = p.needFile("tls.cert_file", f.TLS.CertFile), p.needFile("tls.key_file", f.TLS.KeyFile)
+	case listener.ModeACME:
+		if c.PublicURL != nil && isLoopback(c.PublicURL.Hostname()) && f.TLS.CA == "" {
+			p.fault("public_url", "is on loopback, for which no public authority gives a certificate; write the name callers use, or tls.mode = \"local\"")
+		}
+		if !f.TLS.Agreed {
+			p.fault("tls.agreed", "is missing; read the terms of the certificate authority, and write agreed = true if you accept them")
+		}
+		t.ACME.Email, t.ACME.CA, t.ACME.Agreed, t.ACME.Proxy = f.TLS.Email, f.TLS.CA, true, systemProxy()
+		t.ACME.RootCAs = p.certPool("tls.ca_file", f.TLS.CAFile)
+	}
+	stray := func(key, value string, modes ...listener.Mode) {
+		if value != "" && !slices.Contains(modes, t.Mode) {
+			p.fault(key, "has no effect with tls.mode = %q; remove it, or write mode = %q", t.Mode, modes[0])
+		}
+	}
+	stray("tls.cert_file", f.TLS.CertFile, listener.ModeFiles)
+	stray("tls.key_file", f.TLS.KeyFile, listener.ModeFiles)
+	stray("tls.email", f.TLS.Email, listener.ModeACME)
+	stray("tls.ca", f.TLS.CA, listener.ModeACME)
+	stray("tls.ca_file", f.TLS.CAFile, listener.ModeACME)
+	if t.Mode == listener.ModeOff && c.PublicURL != nil && c.PublicURL.Scheme == "https" && f.PublicURL != "" && c.PublicURL.Hostname() == "localhost" {
+		p.fault("public_url", "is https on this machine, but tls.mode is \"off\"; write http, or another mode")
+	}
+}
+
+func (p *parser) needFile(key, name string) string {
+	if name == "" {
+		p.fault(key, "is missing, and tls.mode is \"files\"; write a file name")
+		return ""
+	}
+	name = p.path(name)
+	if _, err := os.Stat(name); err != nil {
+		p.fault(key, "can't be read: %v", err)
+	}
+	return name
+}
+
+// certPool returns the system's roots and those in the PEM file called name.
+func (p *parser) certPool(key, name string) *x509.CertPool {
+	if name == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(p.path(name))
+	if err != nil {
+		p.fault(key, "can't be read: %v", err)
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		p.fault(key, "holds no PEM certificate; it must have at least one BEGIN CERTIFICATE block")
+	}
+	return pool
+}
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		prefix, err := netip.ParsePrefix(text)
+		return prefix.Masked(), err
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return addr.Prefix(addr.BitLen())
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// environment is what the program takes from its surroundings. Only this
+// package reads them.
+type environment struct {
+	lookup func(string) (string, bool) // os.LookupEnv
+}
+
+// stateDir is the default of state_dir: what the service manager gives, else
+// the system's place for root, else the user's own.
+func (e environment) stateDir() (string, error) {
+	if dir, ok := e.lookup("STATE_DIRECTORY"); ok && dir != "" { // systemd.exec(5)
+		dir, _, _ = strings.Cut(dir, ":")
+		return dir, nil
+	}
+	if runtime.GOOS == "linux" {
+		if os.Geteuid() == 0 {
+			return "/var/lib/arcproxy", nil
+		}
+		if dir, ok := e.lookup("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+			return filepath.Join(dir, "arcproxy"), nil
+		}
+		home, err := os.UserHomeDir()
+		return filepath.Join(home, ".local", "state", "arcproxy"), err
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "arcproxy"), err
+}
+
+// logConfig says how the program logs.
+type logConfig struct {
+	Format string // auto, text or json
+	Level  slog.Level
+}
