@@ -2,7 +2,9 @@ package auth_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
+	"time"
 
 	"arcproxy/auth"
 	"arcproxy/auth/portal"
@@ -208,6 +210,66 @@ func TestUnknownIdentity(t *testing.T) {
 		_, err = w.signer.Uses(t.Context(), "mallory", "")
 		if auth.KindOf(err) != auth.UnknownIdentity {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestRefusedSession: an assertion that the Portal refuses, of a session that was
+// left from before, ends that session: the next sign-in makes a new one.
+func TestRefusedSession(t *testing.T) {
+	run(t, "", setup{}, func(t *testing.T, w *world) {
+		g, err := w.signIn(t)
+		wantGrant(t, g, err)
+		w.okta.Configure(func(s *oktabox.Settings) { s.ClockSkew = time.Hour })
+		_, err = w.signIn(t)
+		wantKind(t, err, auth.AssertionRefused)
+		w.okta.Configure(func(s *oktabox.Settings) { s.ClockSkew = 0 })
+		g, err = w.signIn(t)
+		wantGrant(t, g, err)
+		if n := w.okta.Counts().Primary; n != 2 {
+			t.Errorf("%d passwords sent, want 2", n)
+		}
+	})
+}
+
+// TestSessionEndsMidway: a session that ends between its page and its second
+// factor is replaced by a full sign-in in the same walk.
+func TestSessionEndsMidway(t *testing.T) {
+	s := setup{user: withTOTP, settings: func(s *oktabox.Settings) { s.SessionPage, s.Shape = oktabox.SessionForm, oktabox.ShapeSingle }}
+	run(t, "", s, func(t *testing.T, w *world) {
+		g, err := w.signIn(t)
+		wantGrant(t, g, err)
+		w.okta.Configure(func(s *oktabox.Settings) { s.AppMFA = true })
+		ended := false
+		w.carrier.answers(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == authnPath && !ended {
+				ended = true
+				w.okta.EndSessions()
+				return page(r, 401, `{"errorCode":"E0000011","errorSummary":"Invalid token provided"}`), nil
+			}
+			return nil, nil
+		})
+		g, err = w.signIn(t)
+		wantGrant(t, g, err)
+		if n := w.okta.Counts().Primary; n != 2 || !ended {
+			t.Errorf("%d passwords sent, want 2", n)
+		}
+	})
+}
+
+// TestDeviceIsKept: a walk that failed drops what may be bad, but not the device:
+// Okta knows it again and asks for no second code.
+func TestDeviceIsKept(t *testing.T) {
+	run(t, "", setup{user: withTOTP, settings: func(s *oktabox.Settings) { s.MFA = oktabox.MFANewDevice }}, func(t *testing.T, w *world) {
+		g, err := w.signIn(t)
+		wantGrant(t, g, err)
+		w.okta.Inject(oktabox.Fault{Kind: oktabox.HTMLPage, Path: appPath, Times: 1})
+		_, err = w.signIn(t)
+		wantKind(t, err, auth.UnexpectedPage)
+		g, err = w.signIn(t)
+		wantGrant(t, g, err)
+		if c := w.okta.Counts(); c.Primary != 2 || c.Passcodes != 1 {
+			t.Errorf("%d passwords and %d codes, want 2 and 1", c.Primary, c.Passcodes)
 		}
 	})
 }

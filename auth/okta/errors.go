@@ -31,15 +31,9 @@ var codes = map[string]auth.Kind{
 	"E0000207": auth.SessionLost,
 }
 
-// pauses are the waits that codes stand for, where Okta states them.
-var pauses = map[string]time.Duration{
-	"E0000109": 30 * time.Second,
-	"E0000118": 5 * time.Second,
-	"E0000133": 30 * time.Second,
-}
-
-// defaultPause is for the other limits whose end is not told.
-const defaultPause = time.Minute
+// limitPause is how long to wait after a limit that is told by a code and not by
+// status 429, which [auth.Browser] takes care of.
+const limitPause = time.Minute
 
 var codeForm = regexp.MustCompile(`^E\d{7}$`)
 
@@ -59,11 +53,7 @@ func refusal(step string, page *auth.Page, a *answer) *auth.Error {
 		e.Kind = auth.Unreachable
 	}
 	if e.Kind == auth.RateLimited {
-		pause, ok := pauses[e.Code]
-		if !ok {
-			pause = defaultPause
-		}
-		e.Until = page.Received.Add(pause)
+		e.Until = page.Received.Add(limitPause)
 	}
 	return e
 }
