@@ -74,6 +74,7 @@ func (p *Portal) interrupt(w http.ResponseWriter, r *http.Request) bool {
 	case Truncated:
 		w.Header().Set("Content-Length", "4096")
 		_, _ = w.Write([]byte(`{"access_`))
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	case Reset:
 		panic(http.ErrAbortHandler)

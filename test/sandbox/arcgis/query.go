@@ -41,7 +41,7 @@ type result struct {
 func (c *call) parseQuery(l *layer) (*query, error) {
 	q := &query{geometry: c.truth("returnGeometry", true), limit: maxRecords}
 	if c.get("where") == "" && c.get("objectIds") == "" && c.get("geometry") == "" {
-		return nil, errors.New("Invalid query parameters: a query needs where, objectIds or geometry")
+		return nil, errors.New("a query needs where, objectIds or geometry")
 	}
 	if c.get("outStatistics") != "" || c.truth("returnDistinctValues", false) {
 		return nil, errors.New("statistics and distinct values are not supported by this layer")

@@ -45,7 +45,7 @@ func (c *call) send(status int, v any, format string) {
 		return
 	}
 	kind := "application/json; charset=utf-8"
-	if c.sharing && c.p.choose.one(8, func(s *Shape) Choice { return s.TextPlain }) {
+	if !c.sharing && format == "pjson" || c.sharing && c.p.choose.one(8, func(s *Shape) Choice { return s.TextPlain }) {
 		kind = "text/plain; charset=utf-8"
 	}
 	if callback := c.get("callback"); callback != "" && callbackName.MatchString(callback) {

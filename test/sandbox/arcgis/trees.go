@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,9 +111,9 @@ var (
 	conditions = []string{"Good", "Good", "Good", "Fair", "Fair", "Poor", "Dead"}
 )
 
-// newTrees makes the street trees. They are the same in every run.
+// newTrees makes a layer of the street trees.
 func newTrees() *layer {
-	l := &layer{
+	return &layer{
 		name: "Street trees",
 		fields: []field{
 			{Name: "OBJECTID", Alias: "OBJECTID", Type: typeOID},
@@ -129,7 +130,13 @@ func newTrees() *layer {
 		nextID:      treeCount + 1,
 		attachments: make(map[int64][]*attachment),
 		nextAttach:  1,
+		rows:        slices.Clone(grown()),
 	}
+}
+
+// grown returns the street trees, which are the same in every run. Layers share
+// them, because a row is never changed in place.
+var grown = sync.OnceValue(func() (rows []*feature) {
 	rng := rand.New(rand.NewPCG(45, 122))
 	first := time.Date(1948, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range treeCount {
@@ -137,8 +144,8 @@ func newTrees() *layer {
 		street, block := i%len(streets), i/len(streets)
 		years := rng.Float64() * 74
 		planted := first.AddDate(0, 0, int(years*365.25))
-		grown := 1 - math.Exp(-(77-years)/25) // young trees are small
-		height := math.Round(10*s.height*grown*(0.8+0.4*rng.Float64())) / 10
+		share := 1 - math.Exp(-(77-years)/25) // young trees are small
+		height := math.Round(10*s.height*share*(0.8+0.4*rng.Float64())) / 10
 		var notes any
 		switch rng.IntN(12) {
 		case 0:
@@ -146,7 +153,7 @@ func newTrees() *layer {
 		case 1:
 			notes = "Überhang zur Straße, 50% <pruned> & checked"
 		}
-		l.rows = append(l.rows, &feature{
+		rows = append(rows, &feature{
 			x: round7(-122.70 + float64(block)*0.0007 + rng.Float64()*0.0002),
 			y: round7(45.505 + float64(street)*0.0011 + rng.Float64()*0.0001),
 			values: []any{
@@ -161,7 +168,7 @@ func newTrees() *layer {
 			},
 		})
 	}
-	return l
-}
+	return rows
+})
 
 func round7(f float64) float64 { return math.Round(f*1e7) / 1e7 }

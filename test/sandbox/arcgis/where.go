@@ -83,7 +83,11 @@ func scanWhere(text string) ([]string, error) {
 			if end < 0 {
 				return nil, fmt.Errorf("%w: a name has no end", errWhere)
 			}
-			tokens = append(tokens, text[i+1:i+1+end])
+			name := text[i+1 : i+1+end]
+			if first, _ := utf8.DecodeRuneInString(name); !unicode.IsLetter(first) {
+				return nil, fmt.Errorf("%w: %q is no name", errWhere, name)
+			}
+			tokens = append(tokens, name)
 			i += end + 2
 			continue
 		case unicode.IsDigit(r) || r == '.' || r == '-':
