@@ -1,0 +1,95 @@
+# Sourced by run: brings in what the clients need, and builds the program.
+
+# retry TRIES COMMAND… runs a command that a registry or another package manager
+# may hinder for a while.
+retry() {
+	local tries=$1 try
+	shift
+	for ((try = 1; ; try++)); do
+		"$@" && return 0
+		if [ "$try" -ge "$tries" ]; then
+			echo "gave up after $tries tries: $*" >&2
+			return 1
+		fi
+		sleep $((5 * try))
+	done
+}
+
+# debian PACKAGE… installs Debian packages.
+debian() {
+	local as=()
+	if ! command -v apt-get >/dev/null; then
+		echo "these are missing and there is no apt-get to install them: $*" >&2
+		return 1
+	fi
+	[ "$(id -u)" -eq 0 ] || as=(sudo -n)
+	export DEBIAN_FRONTEND=noninteractive
+	# The lists have a lock of their own, which apt-get does not wait for.
+	retry 6 timeout 300 "${as[@]}" apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
+	retry 4 timeout 900 "${as[@]}" apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends "$@"
+}
+
+# install_for CLIENT… installs what these clients need and what is not there yet.
+install_for() {
+	local client missing=()
+	for tool in go python3; do
+		command -v $tool >/dev/null || { echo "$tool is not installed" >&2; return 1; }
+	done
+	command -v curl >/dev/null || missing+=(curl ca-certificates)
+	for client in "$@"; do
+		case $client in
+		gdal) command -v ogr2ogr >/dev/null && command -v ogrinfo >/dev/null || missing+=(gdal-bin) ;;
+		arcgis-python) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+		esac
+	done
+	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
+	for client in "$@"; do
+		case $client in
+		arcgis-python) install_arcgis ;;
+		okta-auth-js) install_okta ;;
+		esac
+	done
+}
+
+# install_arcgis makes a virtual environment with exactly the pinned packages.
+install_arcgis() {
+	local pins=$here/arcgis-python/requirements.txt venv=$work/venv wanted
+	wanted=$(python3 --version && sha256sum <"$pins")
+	if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$wanted" ]; then
+		echo "installing the ArcGIS API for Python"
+		rm -rf "$venv"
+		python3 -m venv "$venv"
+		retry 4 timeout 900 "$venv/bin/pip" install --quiet --no-input --retries 5 --timeout 60 \
+			--only-binary :all: --no-deps --requirement "$pins"
+		"$venv/bin/pip" check
+		echo "$wanted" >"$venv/.made-from"
+	fi
+	"$venv/bin/pip" list 2>/dev/null | grep '^arcgis '
+}
+
+# install_okta installs Okta's SDK as its lock file says, outside of the source tree.
+install_okta() {
+	local from=$here/okta-auth-js to=$work/okta-auth-js wanted
+	command -v npm >/dev/null || { echo "Node.js with npm is not installed" >&2; return 1; }
+	wanted=$(node --version && sha256sum <"$from/package-lock.json")
+	if [ "$(cat "$to/.made-from" 2>/dev/null)" != "$wanted" ]; then
+		echo "installing Okta's SDK"
+		rm -rf "$to"
+		mkdir -p "$to"
+		cp "$from/package.json" "$from/package-lock.json" "$to"
+		[ ! -f "$from/.npmrc" ] || cp "$from/.npmrc" "$to"
+		(cd "$to" && retry 4 timeout 300 npm ci --no-audit --no-fund --ignore-scripts --fetch-retries=5)
+		echo "$wanted" >"$to/.made-from"
+	fi
+	cp "$from/check.mjs" "$to"
+	echo "okta-auth-js $(node -p "require('$to/node_modules/@okta/okta-auth-js/package.json').version")"
+}
+
+# build builds the program and the simulation.
+build() {
+	bin=$work/bin
+	mkdir -p "$bin"
+	(cd "$root" && retry 3 go mod download &&
+		go build -buildvcs=false -o "$bin/arcproxy" ./cmd/arcproxy &&
+		go build -buildvcs=false -o "$bin/sandbox" ./test/sandbox/cmd/sandbox)
+}
