@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"arcproxy/test/sandbox/arcgis"
 )
 
 const content = site + "/portal/sharing/rest/content/"
@@ -199,6 +201,11 @@ func Test40ETagRangeHeadRedirect(t *testing.T) {
 	}
 	if a := r.get(content + "items/" + id + "/data?f=json"); a.errorCode() == 0 {
 		t.Error("a private file needs no token")
+	}
+	r.p.Set(func(s *arcgis.Shape) { s.Tags = arcgis.Always })
+	tag = r.get(layer + "?f=json").header.Get("Etag")
+	if a := r.get(layer+"?f=json", "If-None-Match", tag); tag == "" || a.status != http.StatusNotModified || a.body != "" {
+		t.Errorf("tag %q: %d %s", tag, a.status, a.body)
 	}
 	a := r.get(site + "/server/rest/services/Old/FeatureServer/0?f=json&where=%C3%BC+1&token=" + token)
 	if a.status != http.StatusMovedPermanently || a.header.Get("Location") != site+"/server/rest/services/Trees/FeatureServer/0?f=json&where=%C3%BC+1&token="+token {

@@ -120,6 +120,16 @@ func (s *site) streamServer(c *call, v *service, below []string) {
 		return
 	}
 	websocket.Server{Handler: func(ws *websocket.Conn) {
-		_, _ = io.Copy(ws, ws) // ends when the client or the server closes
+		// An http.Server does not close the connections that were taken from it.
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			select {
+			case <-c.p.closed:
+			case <-done:
+			}
+			_ = ws.Close()
+		}()
+		_, _ = io.Copy(ws, ws) // ends when either side closes
 	}}.ServeHTTP(c.w, c.r)
 }

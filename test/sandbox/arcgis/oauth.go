@@ -31,6 +31,7 @@ type pending struct {
 	challenge string
 	method    string
 	requestID string // of the AuthnRequest
+	machine   string // the value of the sticky cookie that must come back; "": none was set
 	member    *Member
 	expires   time.Time
 }

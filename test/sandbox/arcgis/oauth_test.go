@@ -99,6 +99,23 @@ func Test07RelayStateIsOpaqueAndUsedOnce(t *testing.T) {
 	}
 }
 
+func Test07StickyCookie(t *testing.T) {
+	r := newRig(t, arcgis.Shape{StickyCookie: arcgis.Always, LowerHeaders: arcgis.Never})
+	begin := func() (form url.Values, cookie string) {
+		a := r.get(oauth + "saml/authorize?" + authorization().Encode())
+		cookie, _, _ = strings.Cut(a.header.Get("Set-Cookie"), ";")
+		return r.assert(r.handOff(a), "alice@example.com", nil), cookie
+	}
+	form, cookie := begin()
+	r.post(oauth+"saml/signin", form, "Cookie", cookie).code()
+	form, _ = begin()
+	for _, headers := range [][]string{nil, {"Cookie", cookie}} { // none, another sign-in's
+		if a := r.post(oauth+"saml/signin", form, headers...); a.header.Get("Location") != "" {
+			t.Errorf("%v: signed in on the wrong machine", headers)
+		}
+	}
+}
+
 func Test08AssertionIsVerified(t *testing.T) {
 	for name, spoil := range map[string]func(*rig, *saml.IdpAuthnRequest){
 		"audience": func(_ *rig, q *saml.IdpAuthnRequest) {
@@ -423,6 +440,22 @@ func TestLifetimesAndRevocationsForTests(t *testing.T) {
 			t.Error("did not end")
 		}
 		r.p.SetTokenLifetime(time.Hour)
+		r.p.SetRefreshLifetime(10*time.Second, time.Minute)
+		r.p.SetCodeLifetime(time.Second)
+		long := r.grant("alice@example.com", "expiration", "-1").text("refresh_token")
+		short := r.grant("alice@example.com").text("refresh_token")
+		code := r.signIn("alice@example.com").code()
+		time.Sleep(30 * time.Second)
+		if r.post(oauth+"token", refreshing(long)).errorCode() != 0 || r.post(oauth+"token", refreshing(short)).errorCode() != 498 {
+			t.Error("SetRefreshLifetime did nothing, or too much")
+		}
+		if r.post(oauth+"token", redemption(code)).errorCode() != 400 {
+			t.Error("SetCodeLifetime did nothing")
+		}
+		r.p.ExpireRefresh()
+		if r.post(oauth+"token", refreshing(long)).errorCode() != 498 {
+			t.Error("ExpireRefresh did nothing")
+		}
 		g = r.grant("alice@example.com")
 		r.p.ExpireTokens()
 		if r.works(g.text("access_token")) {

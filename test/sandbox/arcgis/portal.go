@@ -52,15 +52,16 @@ type Portal struct {
 	cfg     Config
 	log     *slog.Logger
 	choose  *chooser
-	sp      saml.ServiceProvider
 	base    string // the Portal's own URL, which it puts into its answers: its WebContextURL
 	orgID   string
 	trees   *layer
 	sites   []*site
 	items   *items
-	members map[string]*Member // by Login
+	members map[string]*Member // by Login, in lower case
+	closed  chan struct{}      // closed by Close
 
 	mu      sync.Mutex // guards all that follows
+	sp      saml.ServiceProvider
 	tokens  map[string]*token
 	codes   map[string]*code
 	pending map[string]*pending // by oauth_state and by RelayState
@@ -69,8 +70,7 @@ type Portal struct {
 	counts  Counts
 	issued  []string
 	broken  breakage
-	budget  int // how many more authorized requests pass before all tokens are revoked; <0: no limit
-	closed  chan struct{}
+	budget  int           // how many more authorized requests pass before all tokens are revoked; <0: no limit
 	waiters chan struct{} // closed and replaced by Notify
 	jobs    map[string]*job
 	gate    *Gate
@@ -154,7 +154,11 @@ func New(cfg Config) (*Portal, error) {
 }
 
 // ServiceProvider returns the Portal's SAML metadata, for the identity provider.
-func (p *Portal) ServiceProvider() *saml.EntityDescriptor { return p.sp.Metadata() }
+func (p *Portal) ServiceProvider() *saml.EntityDescriptor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sp.Metadata()
+}
 
 // TrustIdP makes the Portal send sign-ins to the identity provider that idp
 // describes, and believe what it signs.

@@ -3,6 +3,7 @@ package arcgis
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -55,6 +56,16 @@ func (c *call) send(status int, v any, format string) {
 		indented, _ := encode(v, true)
 		body = fmt.Appendf(nil, "<!DOCTYPE html>\n<html><head><title>ArcGIS REST Services Directory</title></head>\n<body><pre>%s</pre></body></html>\n", html.EscapeString(string(indented)))
 		kind = "text/html; charset=utf-8"
+	}
+	if tagged := !c.sharing && status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead); tagged &&
+		c.p.choose.one(3, func(s *Shape) Choice { return s.Tags }) {
+		sum := sha256.Sum256(body)
+		tag := fmt.Sprintf(`"%x"`, sum[:8])
+		c.w.Header().Set("ETag", tag)
+		if c.r.Header.Get("If-None-Match") == tag {
+			c.w.WriteHeader(http.StatusNotModified)
+			return
+		}
 	}
 	c.bytes(status, kind, body)
 }

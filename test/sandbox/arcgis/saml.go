@@ -1,12 +1,16 @@
 package arcgis
 
 import (
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/crewjam/saml"
 )
+
+// sticky is the cookie by which a load balancer finds the machine again.
+const sticky = "ARRAffinity"
 
 // samlAuthorize answers GET and POST oauth2/saml/authorize: it takes up the
 // sign-in that authorize began, by its oauth_state, or begins one itself.
@@ -51,6 +55,10 @@ func (c *call) handOff(q *pending) {
 		return
 	}
 	q.requestID = request.ID
+	if p.choose.one(2, func(s *Shape) Choice { return s.StickyCookie }) {
+		q.machine = rand.Text()
+		c.w.Header().Add("Set-Cookie", sticky+"="+q.machine+"; Path=/; HttpOnly")
+	}
 	p.mu.Lock()
 	relay := p.mint()
 	p.pending[relay] = q
@@ -79,6 +87,10 @@ func (c *call) samlSignIn() {
 	relay := c.get("RelayState")
 	q := p.lookUp(relay)
 	if q == nil || q.requestID == "" {
+		c.turnAway("Unable to sign in: the request was not started here or has ended.")
+		return
+	}
+	if k, err := c.r.Cookie(sticky); q.machine != "" && (err != nil || k.Value != q.machine) {
 		c.turnAway("Unable to sign in: the request was not started here or has ended.")
 		return
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // noVariation leaves nothing about the form of answers to the seed.
-var noVariation = arcgis.Shape{RealStatus: arcgis.Never, TextPlain: arcgis.Never, Gzip: arcgis.Never, Chunked: arcgis.Never, LowerHeaders: arcgis.Never, EsriAuth: arcgis.Never}
+var noVariation = arcgis.Shape{RealStatus: arcgis.Never, TextPlain: arcgis.Never, Gzip: arcgis.Never, Chunked: arcgis.Never, LowerHeaders: arcgis.Never, EsriAuth: arcgis.Never, Tags: arcgis.Never}
 
 const layer = open + "/public/rest/services/Parks/FeatureServer/0"
 
@@ -443,7 +443,30 @@ func TestWebSocket(t *testing.T) {
 			t.Errorf("token %s: the socket opened", name)
 		}
 	}
+	r.p.Set(func(s *arcgis.Shape) { s.AnyHost = false })
 	if a := r.get(site + "/server/rest/services/Live/StreamServer?f=json&token=" + token); !strings.Contains(a.body, "wss://gis.example.test/server/rest/services/Live/StreamServer") {
 		t.Error(a.body)
+	}
+	r.p.Close() // an open socket does not outlive the sandbox
+	if err := websocket.Message.Receive(ws, new(string)); err == nil {
+		t.Error("the socket is still open")
+	}
+}
+
+func TestServicesSharedWithEveryone(t *testing.T) {
+	r := newRig(t, noVariation)
+	list := site + "/server/rest/services?f=json"
+	if a := r.get(list); strings.Contains(a.body, "Trees") || !strings.Contains(a.body, "Public") {
+		t.Error(a.body)
+	}
+	r.p.Set(func(s *arcgis.Shape) { s.AllowsAnonymous = true })
+	if a := r.get(list); !strings.Contains(a.body, "Trees") {
+		t.Error(a.body)
+	}
+	if a := r.get(trees + "&f=json"); a.json()["count"] != 3200.0 {
+		t.Error(a.body)
+	}
+	if a := r.get(trees + "&f=json&token=bad"); a.errorCode() != 498 {
+		t.Errorf("a bad token passes where none is needed: %s", a.body)
 	}
 }

@@ -35,6 +35,7 @@ type Shape struct {
 	SAMLOnly      bool   // SAML is the only login: authorize redirects straight to the identity provider
 	Semicolon     Choice // "var oAuthInfo = {…};" ends in a semicolon (older portals)
 	PostBinding   Choice // the AuthnRequest goes out as a form instead of a redirect
+	StickyCookie  Choice // the Portal is two machines, and only a cookie leads back to the one that began the sign-in
 	RefusalInJSON Choice // a refused sign-in is told in oAuthInfo.messages instead of in plain text
 	Terms         bool   // members must accept terms and conditions at their first sign-in
 	Profile       bool   // members must complete their profile at their first sign-in
@@ -50,7 +51,7 @@ type Shape struct {
 	AnyHost            bool // answer whatever Host says, instead of refusing names that are not ours
 	AcceptsDuplicates  bool // let a request with two tokens pass, judged by the first
 	AllowsAnonymous    bool // the Trees services are shared with everyone
-	RefreshTokenDances bool // refresh_token grants answer with a new refresh token and end the old one
+	RefreshTokenDances bool // refresh_token grants answer with a new refresh token and end the old one: what OAuth allows (RFC 6749 §6) and Esri leaves to exchange_refresh_token
 
 	// How refusals and answers look.
 	InvalidText  string // the message of a 498; "" picks one of InvalidTexts
@@ -58,6 +59,7 @@ type Shape struct {
 	TextPlain    Choice // the Sharing API sends JSON as text/plain
 	Gzip         Choice // bodies are compressed where the client takes gzip
 	Chunked      Choice // bodies have no Content-Length
+	Tags         Choice // servers' JSON has an ETag, and If-None-Match is answered by 304
 	LowerHeaders Choice // header names are in lower case, as some front ends send them
 	Health       Health // portaladmin/healthCheck
 }
