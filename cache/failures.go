@@ -172,6 +172,9 @@ func (m *memory) fail(e auth.Error, now time.Time, paused bool) *auth.Error {
 			h.until = m.push.Until
 		}
 		h.next = h.until
+		if h.err.Until.Before(h.until) { // the pause ended meanwhile
+			h.err.Until = h.until
+		}
 	case reset:
 		pause := r.pause
 		if !e.Until.IsZero() {
