@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -203,9 +204,9 @@ func TestDemo(t *testing.T) {
 			p := start(t, "demo", "--port", "0", "--factor", factor)
 			if factor == "push" {
 				phone := p.line(t, `simulated phone is at (http\S+)`)
-				p.line(t, "push sent")
+				number := p.line(t, `approve (\d+) within`)
 				// What the page's button posts; a person presses it.
-				res, err := http.PostForm(phone+"/approve", nil)
+				res, err := http.PostForm(phone+"/approve", url.Values{"number": {number}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -51,7 +51,7 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 		}
 		name = c.Identity
 	}
-	e, err := newEngine(ctx, cfg, newLog(p.stderr, cfg.Log), p.tellPerson)
+	e, err := newEngine(ctx, cfg, newCommandLog(p.stderr, cfg.Log), p.tellPerson)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"arcproxy/proxy"
 	"arcproxy/proxy/listener"
 	"arcproxy/test/sandbox"
+	simulated "arcproxy/test/sandbox/okta"
 )
 
 // demoPatience is how long a request of the demo waits for a person who has to
@@ -54,7 +55,13 @@ Examples:
 // stays until ctx ends.
 func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	log := newLog(p.stderr, logConfig{Format: "auto", Level: slog.LevelWarn})
-	sb, err := sandbox.Start(sandbox.Config{Seed: c.Seed, Log: newLog(p.stderr, logConfig{Format: "auto", Level: slog.LevelInfo})})
+	org := simulated.DefaultSettings()
+	org.NumberChallenge, org.NumberAfterPolls = true, 1
+	sb, err := sandbox.Start(sandbox.Config{
+		Seed: c.Seed,
+		Log:  newLog(p.stderr, logConfig{Format: "auto", Level: slog.LevelInfo}),
+		Okta: &org,
+	})
 	if err != nil {
 		return fmt.Errorf("starting the simulated Okta and Portal: %w", err)
 	}

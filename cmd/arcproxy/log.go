@@ -28,6 +28,15 @@ func newLog(w io.Writer, c logConfig) *slog.Logger {
 	}))
 }
 
+// newCommandLog is newLog for commands that tell a person their steps themselves:
+// what the config calls info would only say it twice.
+func newCommandLog(w io.Writer, c logConfig) *slog.Logger {
+	if c.Level == slog.LevelInfo {
+		c.Level = slog.LevelWarn
+	}
+	return newLog(w, c)
+}
+
 // isTerminal reports whether a person sees what is written to w.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

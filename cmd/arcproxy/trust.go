@@ -43,7 +43,7 @@ func (c *trustCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	authority, err := listener.OpenAuthority(ctx, st, cfg.TLS.Names, newLog(p.stderr, cfg.Log))
+	authority, err := listener.OpenAuthority(ctx, st, cfg.TLS.Names, newCommandLog(p.stderr, cfg.Log))
 	if err != nil {
 		return err
 	}
