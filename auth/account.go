@@ -58,18 +58,22 @@ func (a *Account) TOTPSecret(ctx context.Context) (Secret, error) {
 	return fetch(ctx, &a.totp, a.identity.TOTPSecret, "totp_secret")
 }
 
-// LastStep is the last TOTP time step that a code was sent for, 0 if none was.
-func (a *Account) LastStep() int64 { return a.lastStep }
+// stepsAhead is how far the last used step may lie ahead of the present one. One
+// that lies further ahead was counted by a clock that was wrong: to wait until it
+// is over would be to wait for hours.
+const stepsAhead = 10
 
-// UseStep records that step's code is sent now. A code must never be sent twice
-// (RFC 6238 §5.2): it reports false where that step, or a later one, was used.
-func (a *Account) UseStep(step int64) bool {
-	if step <= a.lastStep {
-		return false
+// NextStep returns the first TOTP time step, present or later, whose code may be
+// sent: a code must never be sent twice (RFC 6238 §5.2).
+func (a *Account) NextStep(present int64) int64 {
+	if a.lastStep < present || a.lastStep-present > stepsAhead {
+		return present
 	}
-	a.lastStep = step
-	return true
+	return a.lastStep + 1
 }
+
+// UseStep records that step's code is sent now.
+func (a *Account) UseStep(step int64) { a.lastStep = step }
 
 func fetch(ctx context.Context, into *Secret, source SecretSource, name string) (Secret, error) {
 	if !into.IsZero() {

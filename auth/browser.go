@@ -3,11 +3,13 @@ package auth
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -180,6 +182,26 @@ func (b *Browser) Do(ctx context.Context, r Request) (*Page, error) {
 	return nil, &Error{Kind: UnexpectedPage, Step: r.Step, Seen: "redirects without end"}
 }
 
+// Ready waits until u may be asked, where a rate limit is used up, as Do would:
+// for who has something to decide just before a request is sent.
+func (b *Browser) Ready(ctx context.Context, step string, u *url.URL) error {
+	bare := sent(u)
+	return b.limits.wait(ctx, step, Origin(u)+bare.EscapedPath())
+}
+
+// sent returns u as a request has it: without user and fragment, and with a path.
+func sent(u *url.URL) url.URL {
+	bare := *u
+	bare.User, bare.Fragment, bare.RawFragment = nil, "", ""
+	if !strings.HasPrefix(bare.Path, "/") { // url.URL.JoinPath leaves it out; cookies are chosen by it
+		bare.Path = "/" + bare.Path
+		if bare.RawPath != "" {
+			bare.RawPath = "/" + bare.RawPath
+		}
+	}
+	return bare
+}
+
 // body encodes the request's body; nil for a GET.
 func (r Request) body() ([]byte, string, error) {
 	switch {
@@ -220,14 +242,7 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 	if b.requests++; b.requests > maxRequests {
 		return nil, &Error{Kind: UnexpectedPage, Step: r.Step, Seen: "a sign-in of too many steps"}
 	}
-	bare := *u
-	bare.User, bare.Fragment, bare.RawFragment = nil, "", ""
-	if !strings.HasPrefix(bare.Path, "/") { // url.URL.JoinPath leaves it out; cookies are chosen by it
-		bare.Path = "/" + bare.Path
-		if bare.RawPath != "" {
-			bare.RawPath = "/" + bare.RawPath
-		}
-	}
+	bare := sent(u)
 	place := origin + bare.EscapedPath()
 	if err := b.limits.wait(ctx, r.Step, place); err != nil {
 		return nil, err
@@ -263,7 +278,7 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 	defer res.Body.Close()
 	received := time.Now()
 	jar.SetCookies(&bare, res.Cookies())
-	b.log.DebugContext(ctx, "request", "step", r.Step, "method", method, "host", bare.Host, "path", bare.Path, "status", res.StatusCode)
+	b.log.DebugContext(ctx, "request", "step", r.Step, "method", method, "host", bare.Host, "path", cleanPath(bare.Path), "status", res.StatusCode)
 
 	text, err := io.ReadAll(io.LimitReader(res.Body, pageBytes+1))
 	if err != nil {
@@ -298,8 +313,31 @@ func broken(ctx context.Context, step string, err error) *Error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	return &Error{Kind: Unreachable, Step: step, Err: err}
+	return &Error{Kind: Unreachable, Step: step, Err: quotable(err)}
 }
+
+// quotable returns err, a RoundTripper's, if it is about addresses, connections and
+// certificates only. Others may quote the answer that could not be read, as one
+// about a broken Set-Cookie line does: their text is cleaned.
+func quotable(err error) error {
+	var (
+		op      *net.OpError
+		dns     *net.DNSError
+		trust   *tls.CertificateVerificationError
+		eof     = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		network = errors.As(err, &op) || errors.As(err, &dns) || errors.As(err, &trust)
+	)
+	if eof || network {
+		return err
+	}
+	return cleaned{err}
+}
+
+// cleaned is an error whose text is fit to be quoted.
+type cleaned struct{ error }
+
+func (c cleaned) Error() string { return Clean(c.error.Error()) }
+func (c cleaned) Unwrap() error { return c.error }
 
 // over is the error of a walk whose context has ended.
 func over(ctx context.Context, step string) *Error {

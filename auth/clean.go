@@ -44,6 +44,15 @@ func Clean(text string) string {
 	return text
 }
 
+// cleanPath makes a URL's path fit to be logged: some systems put tokens there.
+func cleanPath(path string) string {
+	segments := strings.Split(path[:min(len(path), 4*cleanLength)], "/")
+	for i, segment := range segments {
+		segments[i] = Clean(segment)
+	}
+	return strings.Join(segments, "/")
+}
+
 // scrub replaces the given secrets wherever they occur in text. It is the last
 // line of defence: a hostile answer may quote the password it was sent.
 func scrub(text string, secrets ...Secret) string {

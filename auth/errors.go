@@ -14,7 +14,7 @@ type Kind string
 // The kinds. "Refused" means that trying the same again is useless or harmful.
 const (
 	// The credential or the account; a person has to change something.
-	CredentialRefused Kind = "credential refused"       // E0000004: wrong password, or a policy or hidden lock-out that says the same
+	CredentialRefused Kind = "credential refused"       // E0000004, E0000207: wrong password, or a policy or hidden lock-out that says the same
 	MissingCredential Kind = "missing credential"       // no password or TOTP secret configured, or its source failed
 	AccountLocked     Kind = "account locked"           // LOCKED_OUT, E0000069, E0000119
 	PasswordExpired   Kind = "password expired"         // PASSWORD_EXPIRED, E0000064
@@ -31,7 +31,7 @@ const (
 	PushRejected      Kind = "push rejected"    // REJECTED, E0000073
 	PushTimedOut      Kind = "push timed out"   // TIMEOUT, or nobody approved in time
 	NobodyWaiting     Kind = "nobody waiting"   // a push was needed but no caller waits for it any more
-	FactorFailed      Kind = "factor failed"    // CANCELLED, ERROR
+	FactorFailed      Kind = "factor failed"    // CANCELLED, ERROR, or a push whose end nobody could tell
 
 	// Limits and the network; time heals them.
 	RateLimited Kind = "rate limited" // 429, E0000047, E0000109, E0000118, E0000133, E0000150, E0000151
@@ -46,7 +46,7 @@ const (
 	AssertionRefused Kind = "assertion refused"   // the Portal did not accept Okta's SAML assertion
 	GrantRefused     Kind = "grant refused"       // the Portal refused the code or the refresh token
 	TokenRefused     Kind = "fresh token refused" // a token was refused right after it was issued, again and again
-	SessionLost      Kind = "session lost"        // E0000011, E0000079, E0000207: the sign-in's state ended midway
+	SessionLost      Kind = "session lost"        // E0000011, E0000079: the sign-in's state ended midway
 	NotSupported     Kind = "not supported yet"   // Identity Engine, OpenID Connect portals
 	StateUnreadable  Kind = "state unreadable"    // what was refused earlier can't be known, so nothing is tried
 	UnknownIdentity  Kind = "unknown identity"    // nothing by that name is configured
@@ -125,6 +125,16 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Err.Error())
 	}
 	return b.String()
+}
+
+// mistimed reports whether a passcode was refused that would have been right at
+// another time: nothing is wrong with the secret it was made of.
+func (e *Error) mistimed() bool {
+	switch e.Code {
+	case "E0000082", "E0000083", "PASSCODE_REPLAYED", "TIME_WINDOW_EXCEEDED":
+		return true
+	}
+	return false
 }
 
 // Unwrap returns the cause.

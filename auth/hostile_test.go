@@ -92,7 +92,7 @@ func TestPollFaults(t *testing.T) {
 	run(t, "for ever", setup{user: withPush}, func(t *testing.T, w *world) {
 		w.okta.Inject(oktabox.Fault{Kind: oktabox.ServerError, Path: factorPath, Skip: 2})
 		_, err := w.signIn(t)
-		wantKind(t, err, auth.Unreachable)
+		wantKind(t, err, auth.FactorFailed)
 		if n := w.carrier.requests("POST " + oktaHost + factorPath); n != 2+6 {
 			t.Errorf("%d requests, want 2 that went well and 6 that did not", n)
 		}
@@ -103,7 +103,12 @@ func TestPollFaults(t *testing.T) {
 	run(t, "the push itself", setup{user: withPush}, func(t *testing.T, w *world) {
 		w.okta.Inject(oktabox.Fault{Kind: oktabox.DropAfter, Path: factorPath, Times: 1})
 		_, err := w.signIn(t)
-		wantKind(t, err, auth.Unreachable)
+		// Not a broken network's kind, after which the caller would try, and push,
+		// again at once.
+		e := wantKind(t, err, auth.FactorFailed)
+		if auth.KindOf(e.Err) != auth.Unreachable {
+			t.Errorf("%v does not say why", err)
+		}
 		if n := w.okta.Counts().Pushes; n != 1 {
 			t.Errorf("%d pushes, want 1", n)
 		}
@@ -111,14 +116,37 @@ func TestPollFaults(t *testing.T) {
 			t.Errorf("%d pushes are left on the phone", n)
 		}
 	})
-	run(t, "nobody waits any more", setup{user: withPush}, func(t *testing.T, w *world) {
-		w.okta.Inject(oktabox.Fault{Kind: oktabox.DropAfter, Path: factorPath, Skip: 1, Times: 1})
-		asked := 0
-		_, err := w.signer.SignIn(t.Context(), "alice", auth.Watch{Waited: func() bool { asked++; return asked == 1 }})
-		wantKind(t, err, auth.NobodyWaiting)
-		if n := w.okta.Counts().Pushes; n != 1 {
-			t.Errorf("%d pushes, want 1", n)
+	// The answer that is lost ends the push: the same poll again would send
+	// another one.
+	for name, c := range map[string]struct {
+		habit func(*oktabox.Phone)
+		kind  auth.Kind
+	}{
+		"approved": {(*oktabox.Phone).Approve, auth.FactorFailed}, // the one-time answer is gone
+		"rejected": {(*oktabox.Phone).Reject, auth.PushRejected},
+		"failed":   {(*oktabox.Phone).Fail, auth.FactorFailed},
+	} {
+		for _, kind := range []oktabox.FaultKind{oktabox.DropAfter, oktabox.Truncate} {
+			run(t, fmt.Sprintf("lost answer/%s/%d", name, kind), setup{user: withPush}, func(t *testing.T, w *world) {
+				c.habit(w.okta.Phone(login))
+				w.okta.Inject(oktabox.Fault{Kind: kind, Path: factorPath, Skip: 1, Times: 1})
+				_, err := w.signIn(t)
+				wantKind(t, err, c.kind)
+				if n := w.okta.Counts().Pushes; n != 1 {
+					t.Errorf("%d pushes, want 1", n)
+				}
+				if n := w.carrier.requests("POST " + oktaHost + factorPath); n != 2 {
+					t.Errorf("%d requests to verify, want 2", n)
+				}
+			})
 		}
+	}
+	run(t, "the time is up while it is sent", setup{user: withPush}, func(t *testing.T, w *world) {
+		w.okta.Inject(oktabox.Fault{Kind: oktabox.Slow, Path: factorPath, Delay: time.Minute})
+		ctx, done := context.WithTimeout(t.Context(), 10*time.Second)
+		defer done()
+		_, err := w.signer.SignIn(ctx, "alice", w.watch())
+		wantKind(t, err, auth.PushTimedOut)
 	})
 }
 

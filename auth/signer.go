@@ -65,10 +65,16 @@ func NewSigner(c SignerConfig) *Signer {
 	return s
 }
 
+// maxTime bounds a sign-in or a renewal, its waiting for a turn included, whose
+// caller has set no end: it is longer than a push lives.
+const maxTime = 10 * time.Minute
+
 // SignIn walks identity from the Portal through Okta back to the Portal and
 // returns the grant. Each step is told to w. An error is [*Error], with the
 // identity, the step, and for a refused credential its fingerprint.
 func (s *Signer) SignIn(ctx context.Context, identity string, w Watch) (Grant, error) {
+	ctx, done := context.WithTimeout(ctx, maxTime)
+	defer done()
 	m, err := s.take(ctx, identity, "sign-in")
 	if err != nil {
 		return Grant{}, err
@@ -106,6 +112,8 @@ func (s *Signer) walk(ctx context.Context, m *member, w Watch) (Grant, error) {
 // Renew asks the Portal for a new access token by g's refresh token, in one
 // request. GrantRefused means that the identity has to be signed in again.
 func (s *Signer) Renew(ctx context.Context, identity string, g Grant) (Grant, error) {
+	ctx, done := context.WithTimeout(ctx, maxTime)
+	defer done()
 	m, err := s.take(ctx, identity, "renewal")
 	if err != nil {
 		return Grant{}, err
@@ -119,30 +127,35 @@ func (s *Signer) Renew(ctx context.Context, identity string, g Grant) (Grant, er
 }
 
 // Uses reports whether the credential of that fingerprint is still one that a
-// sign-in of identity would send.
+// sign-in of identity would send. An error means that it cannot be told: none of
+// those that could be fetched has the fingerprint, and one could not be fetched.
 func (s *Signer) Uses(ctx context.Context, identity, fingerprint string) (bool, error) {
 	m, ok := s.members[identity]
 	if !ok {
 		return false, &Error{Kind: UnknownIdentity, Identity: identity, Step: "credentials"}
 	}
 	now := NewAccount(m.identity) // its own: the member's may be in use
-	if m.identity.Password != nil {
-		secret, err := now.Password(ctx)
-		if err != nil {
-			return false, s.name(now, err)
+	var unknown error
+	for _, credential := range []struct {
+		kind   string
+		source SecretSource
+		fetch  func(context.Context) (Secret, error)
+	}{
+		{passwordCredential, m.identity.Password, now.Password},
+		{totpCredential, m.identity.TOTPSecret, now.TOTPSecret},
+	} {
+		if credential.source == nil {
+			continue
 		}
-		if s.matches(m, passwordCredential, secret, fingerprint) {
+		secret, err := credential.fetch(ctx)
+		switch {
+		case err != nil:
+			unknown = s.name(now, err)
+		case s.matches(m, credential.kind, secret, fingerprint):
 			return true, nil
 		}
 	}
-	if m.identity.TOTPSecret != nil {
-		secret, err := now.TOTPSecret(ctx)
-		if err != nil {
-			return false, s.name(now, err)
-		}
-		return s.matches(m, totpCredential, secret, fingerprint), nil
-	}
-	return false, nil
+	return false, unknown
 }
 
 func (s *Signer) matches(m *member, kind string, secret Secret, print string) bool {
@@ -177,6 +190,11 @@ func (m *member) watch(w Watch) Watch {
 	w.Tell = func(e Event) {
 		e.Identity = m.identity.Name
 		e.Text = scrub(e.Text, m.account.password, m.account.totp)
+		if e.Challenge != nil {
+			challenge := *e.Challenge
+			challenge.Device = scrub(challenge.Device, m.account.password, m.account.totp)
+			e.Challenge = &challenge
+		}
 		tell(e)
 	}
 	return w
@@ -197,7 +215,9 @@ func (s *Signer) name(a *Account, err error) *Error {
 			e.Credential = fingerprint(s.key, a.Username(), passwordCredential, a.password)
 		}
 	case PasscodeRefused:
-		if !a.totp.IsZero() {
+		// A code that was used already or came at the wrong time is one of the
+		// right secret.
+		if !a.totp.IsZero() && !e.mistimed() {
 			e.Credential = fingerprint(s.key, a.Username(), totpCredential, a.totp)
 		}
 	}

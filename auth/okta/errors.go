@@ -25,10 +25,10 @@ var codes = map[string]auth.Kind{
 	"E0000109": auth.RateLimited,     // SMS
 	"E0000118": auth.RateLimited,     // email
 	"E0000119": auth.AccountLocked,
-	"E0000133": auth.RateLimited, // call
-	"E0000150": auth.RateLimited, // SMS
-	"E0000151": auth.RateLimited, // call
-	"E0000207": auth.SessionLost,
+	"E0000133": auth.RateLimited,       // call
+	"E0000150": auth.RateLimited,       // SMS
+	"E0000151": auth.RateLimited,       // call
+	"E0000207": auth.CredentialRefused, // "Incorrect username or password"
 }
 
 // limitPause is how long to wait after a limit that is told by a code and not by
@@ -49,6 +49,10 @@ func refusal(step string, page *auth.Page, a *answer) *auth.Error {
 	}
 	if kind, ok := codes[e.Code]; ok {
 		e.Kind = kind
+	} else if step == stepPassword && e.Code != "" && page.Status == http.StatusUnauthorized {
+		// A refusal by a name we do not know. It is a refusal all the same, and
+		// what counts as one is not sent again.
+		e.Kind = auth.CredentialRefused
 	} else if page.Status >= http.StatusInternalServerError {
 		e.Kind = auth.Unreachable
 	}

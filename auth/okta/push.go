@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"arcproxy/auth"
@@ -15,11 +16,12 @@ const (
 )
 
 // pollBackoff are the waits after polls that failed by a limit or the network, as
-// Okta's own auth-js has them; a poll that works begins them anew.
+// Okta's own auth-js has them; a poll that is answered begins them anew.
 var pollBackoff = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}
 
 // sendPush sends one push and waits for a person to answer it. The request that
-// sends it is made once, whatever becomes of it, and only if somebody waits.
+// sends it is made once in a transaction, whatever becomes of it, and only if
+// somebody waits.
 func (w *walk) sendPush(ctx context.Context, state *answer, phone factor) (*answer, error) {
 	if w.watch.PushPaused != nil {
 		return nil, w.watch.PushPaused
@@ -33,15 +35,37 @@ func (w *walk) sendPush(ctx context.Context, state *answer, phone factor) (*answ
 	if err != nil {
 		return nil, err
 	}
+	if w.pushed {
+		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepPush, Seen: "Okta asks for a second push in one sign-in"}
+	}
+	if err := w.browser.Ready(ctx, stepPush, to); err != nil { // it may wait: the callers are asked afterwards
+		return nil, err
+	}
 	if !w.watch.SomebodyWaits() {
 		return nil, &auth.Error{Kind: auth.NobodyWaiting, Step: stepPush, Seen: "no push was sent"}
 	}
+	w.pushed, w.answered = true, true
+	p := push{walk: w, device: device(phone), remember: remember, end: time.Now().Add(pushLife + pollEvery)}
 	asked, err := w.call(ctx, stepPush, to, body{StateToken: state.StateToken})
 	if err != nil {
-		return nil, err
+		return nil, unsure(p.late(ctx, err), auth.Unreachable, auth.UnexpectedPage)
 	}
-	p := push{walk: w, device: device(phone), remember: remember, deadline: asked.pushDeadline(ctx)}
-	return p.wait(ctx, asked)
+	p.deadline = asked.pushDeadline(ctx)
+	done, err := p.wait(ctx, asked)
+	if err != nil {
+		return nil, unsure(err, auth.Unreachable, auth.UnexpectedPage, auth.RateLimited, auth.SessionLost)
+	}
+	return done, nil
+}
+
+// unsure makes of an error of one of the kinds given, after which a push may be on
+// a phone, one of the factor's own: who signs in again at once after it, as after a
+// broken connection, would send another push.
+func unsure(err error, kinds ...auth.Kind) error {
+	if !slices.Contains(kinds, auth.KindOf(err)) {
+		return err
+	}
+	return &auth.Error{Kind: auth.FactorFailed, Step: stepPush, Seen: "what became of it is not known", Err: err}
 }
 
 // pushDeadline is when a push that was just sent runs out, by our clock.
@@ -63,9 +87,11 @@ type push struct {
 	walk     *walk
 	device   string
 	remember bool
-	deadline time.Time
-	told     bool   // its first event was told
-	number   number // the last that was told
+	deadline time.Time // as people are told
+	end      time.Time // when it is given up, whatever Okta says
+	failed   int       // polls in a row without an answer
+	told     bool      // its first event was told
+	number   number    // the last that was told
 }
 
 // wait polls until the push is answered. Okta's answer says by the name of its
@@ -83,6 +109,9 @@ func (p *push) wait(ctx context.Context, state *answer) (*answer, error) {
 		if state.FactorResult != "WAITING" || !ok || next.Name != "poll" {
 			return nil, p.ended(state.FactorResult)
 		}
+		if time.Now().After(p.end) {
+			return nil, p.ended("TIMEOUT")
+		}
 		p.tell(state)
 		if err := auth.Pause(ctx, stepPush, pollEvery); err != nil {
 			return nil, p.late(ctx, err)
@@ -94,31 +123,37 @@ func (p *push) wait(ctx context.Context, state *answer) (*answer, error) {
 	}
 }
 
-// poll asks once how the push stands, and again after a failure that says nothing
-// about the push.
+// poll asks once how the push stands. A poll that was not answered is not made
+// again blindly: had the lost answer ended the push, it would send another. What
+// is asked instead is the transaction's state, which changes nothing, as often as
+// need be ("Get transaction state" in Okta's Authentication API; that it tells how
+// a push ended is unproven against a live organization). The polls go on only when
+// that says that the push still waits.
 func (p *push) poll(ctx context.Context, next link, stateToken string) (*answer, error) {
 	to, err := p.walk.verifyURL(stepPush, next, p.remember)
 	if err != nil {
 		return nil, err
 	}
-	for try := 0; ; try++ {
-		state, err := p.walk.call(ctx, stepPush, to, body{StateToken: stateToken})
+	state, err := p.walk.call(ctx, stepPush, to, body{StateToken: stateToken})
+	if err == nil {
+		p.failed = 0
+		return state, nil
+	}
+	for p.failed < len(pollBackoff) {
+		if kind := auth.KindOf(err); kind != auth.RateLimited && kind != auth.Unreachable {
+			break
+		}
+		pause := pollBackoff[p.failed]
+		p.failed++
+		if err := auth.Pause(ctx, stepPush, pause); err != nil {
+			return nil, err
+		}
+		state, err = p.walk.call(ctx, stepPush, p.walk.client.at("/api/v1/authn"), body{StateToken: stateToken})
 		if err == nil {
 			return state, nil
 		}
-		kind := auth.KindOf(err)
-		if kind != auth.RateLimited && kind != auth.Unreachable || try >= len(pollBackoff) {
-			return nil, err
-		}
-		if err := auth.Pause(ctx, stepPush, pollBackoff[try]); err != nil {
-			return nil, err
-		}
-		// Had the answer that was lost ended the push, this poll would send
-		// another one: it needs somebody who waits for it, as the first did.
-		if kind == auth.Unreachable && !p.walk.watch.SomebodyWaits() {
-			return nil, &auth.Error{Kind: auth.NobodyWaiting, Step: stepPush, Seen: "the connection broke, and nobody waits any more"}
-		}
 	}
+	return nil, err
 }
 
 // tell says that the push was sent, and again when its number appears: Okta knows

@@ -19,10 +19,13 @@ const (
 	// A difference of clocks below this is the Date header's whole seconds and the
 	// network's delay, above it is a wrong clock.
 	clockNoise = 3 * time.Second
+	// A greater one is a broken Date header rather than a wrong clock: a code of
+	// some far-off time is sent to nobody.
+	clockMost = 24 * time.Hour
 )
 
 // sendCode answers with a code of the stored secret. A code that is refused is
-// followed by that of the next time window, once. No time window is used twice:
+// followed by that of the next time window, once in a transaction. No time window is used twice:
 // Okta takes each code once, and the second time counts as a failure.
 func (w *walk) sendCode(ctx context.Context, state *answer, authenticators []factor) (*answer, error) {
 	secret, err := w.account.TOTPSecret(ctx)
@@ -30,15 +33,18 @@ func (w *walk) sendCode(ctx context.Context, state *answer, authenticators []fac
 		return nil, err
 	}
 	clock := state.clock
-	if clock.Abs() < clockNoise {
+	switch {
+	case clock.Abs() > clockMost:
+		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepTOTP, Seen: fmt.Sprintf("no code was sent: this machine's clock differs from Okta's by %s", clock)}
+	case clock.Abs() < clockNoise:
 		clock = 0
-	} else {
+	default:
 		w.say(fmt.Sprintf("this machine's clock differs from Okta's by %s; codes are made by Okta's", clock))
 	}
 	var refused *auth.Error
-	for try := range maxCodes {
+	for w.codes < maxCodes {
 		f := authenticators[0]
-		if try > 0 && len(authenticators) > 1 && refused.Code == "E0000068" {
+		if refused != nil && len(authenticators) > 1 && refused.Code == "E0000068" {
 			f = authenticators[1] // the secret may be the other authenticator's
 		}
 		l, err := verifyLink(stepTOTP, f)
@@ -49,10 +55,15 @@ func (w *walk) sendCode(ctx context.Context, state *answer, authenticators []fac
 		if err != nil {
 			return nil, err
 		}
+		if err := w.browser.Ready(ctx, stepTOTP, to); err != nil { // it may wait, and a code ages
+			return nil, err
+		}
 		code, err := w.freshCode(ctx, secret, clock)
 		if err != nil {
 			return nil, err
 		}
+		w.codes++
+		w.answered = true
 		w.say("sending a code to Okta")
 		next, err := w.call(ctx, stepTOTP, to, body{StateToken: state.StateToken, PassCode: code.Reveal()})
 		if err == nil {
@@ -71,6 +82,9 @@ func (w *walk) sendCode(ctx context.Context, state *answer, authenticators []fac
 		}
 		w.say("Okta refused the code")
 	}
+	if refused == nil {
+		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepTOTP, Seen: "Okta asks for one code after another"}
+	}
 	if clock != 0 {
 		refused.Seen += fmt.Sprintf("; this machine's clock differs from Okta's by %s", clock)
 	}
@@ -84,9 +98,9 @@ func (w *walk) freshCode(ctx context.Context, secret auth.Secret, clock time.Dur
 	for {
 		now := time.Now().Add(clock)
 		window := now.Unix() / step
-		if last := w.account.LastStep(); window <= last {
+		if next := w.account.NextStep(window); next > window {
 			w.say("waiting for the next code")
-			if err := auth.Pause(ctx, stepTOTP, time.Unix((last+1)*step, 0).Sub(now)); err != nil {
+			if err := auth.Pause(ctx, stepTOTP, time.Unix(next*step, 0).Sub(now)); err != nil {
 				return auth.Secret{}, err
 			}
 			continue

@@ -22,6 +22,9 @@ type walk struct {
 	restarted    bool    // the walk began anew because an old session was no good
 	resent       bool    // the Portal's request was sent again with the new session
 	stepUps      int     // second factors asked for by applications
+	answered     bool    // a push or a code was sent in this walk
+	pushed       bool    // a push was sent in this transaction: never a second one
+	codes        int     // sent in this transaction
 	state        *answer // the transaction as it was last seen; nil: none is open
 }
 
@@ -93,10 +96,11 @@ func (w *walk) get(ctx context.Context, step string, u *url.URL) (*auth.Page, er
 	return w.browser.Do(ctx, auth.Request{Step: step, URL: u})
 }
 
-// restart begins anew, once, if an old session broke off before a password was
-// sent: without the session there is still the full sign-in.
+// restart begins anew, once, if an old session broke off before a password or a
+// factor was sent: without the session there is still the full sign-in. After a
+// factor it would ask somebody for another.
 func (w *walk) restart(ctx context.Context, err error) (*auth.Page, error) {
-	if auth.KindOf(err) != auth.SessionLost || w.passwordSent || w.restarted {
+	if auth.KindOf(err) != auth.SessionLost || w.passwordSent || w.answered || w.restarted {
 		return nil, err
 	}
 	w.restarted = true
@@ -112,6 +116,7 @@ func (w *walk) stepUp(ctx context.Context, stateToken string) (*auth.Page, error
 		return nil, &auth.Error{Kind: auth.UnexpectedPage, Step: stepStepUp, Seen: "Okta asks for one factor after another"}
 	}
 	w.say("Okta asks for a second factor for the Portal")
+	w.pushed, w.codes = false, 0
 	state, err := w.call(ctx, stepStepUp, w.client.at("/api/v1/authn"), body{StateToken: stateToken})
 	if err != nil {
 		return nil, err
@@ -133,6 +138,7 @@ func (w *walk) signIn(ctx context.Context) (*auth.Page, error) {
 		return nil, err
 	}
 	w.passwordSent = true
+	w.pushed, w.codes = false, 0
 	w.say("sending the password to Okta")
 	state, err := w.call(ctx, stepPassword, w.client.at("/api/v1/authn"), body{
 		Username: w.account.Username(),
