@@ -128,13 +128,13 @@ Ready to paste:
 
   ogrinfo -ro -so -al 'http://localhost:%[1]s/server/rest/services/Trees/FeatureServer/0/query?where=1%%3D1&outFields=*&f=json'
 
-  REQUESTS_CA_BUNDLE=%[3]s python3 - <<'END'
-  from arcgis.gis import GIS
-  from arcgis.features import FeatureLayer
-  gis = GIS("https://localhost:%[1]s/portal", token="%[2]s")
-  print(gis.users.me)
-  print(len(FeatureLayer("https://localhost:%[1]s/server/rest/services/Trees/FeatureServer/0", gis).query().features), "trees")
-  END
+python3 - <<'END'
+from arcgis.gis import GIS
+from arcgis.features import FeatureLayer
+gis = GIS("https://localhost:%[1]s/portal", token="%[2]s", ca_bundles="%[3]s")
+print(gis.users.me)
+print(len(FeatureLayer("https://localhost:%[1]s/server/rest/services/Trees/FeatureServer/0", gis).query().features), "trees")
+END
 
 Callers from this machine need no key; others would send it. Stop with Ctrl-C.
 `

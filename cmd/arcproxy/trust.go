@@ -22,7 +22,7 @@ them when they trust its root, which this command prints as PEM.
 Examples:
   $ arcproxy trust > arcproxy-root.pem
   $ curl --cacert arcproxy-root.pem https://localhost:8443/portal/sharing/rest/info?f=json
-  $ export REQUESTS_CA_BUNDLE=$PWD/arcproxy-root.pem     # the ArcGIS API for Python
+  >>> GIS("https://localhost:8443/portal", ca_bundles="arcproxy-root.pem")     # Python
   $ sudo arcproxy trust --install                        # everything on this machine`
 }
 

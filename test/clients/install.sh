@@ -31,24 +31,30 @@ debian() {
 
 # install_for CLIENT… installs what these clients need and what is not there yet.
 install_for() {
-	local client missing=()
+	local tool missing=()
 	for tool in go python3; do
 		command -v $tool >/dev/null || { echo "$tool is not installed" >&2; return 1; }
 	done
 	command -v curl >/dev/null || missing+=(curl ca-certificates)
-	for client in "$@"; do
-		case $client in
-		gdal) command -v ogr2ogr >/dev/null && command -v ogrinfo >/dev/null || missing+=(gdal-bin) ;;
-		arcgis-python) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
-		esac
-	done
+	if needs "gdal demo" "$@" && ! { command -v ogr2ogr && command -v ogrinfo; } >/dev/null; then
+		missing+=(gdal-bin)
+	fi
+	if needs "arcgis-python demo" "$@" && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+		missing+=(python3-venv)
+	fi
 	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
+	if needs "arcgis-python demo" "$@"; then install_arcgis; fi
+	if needs okta-auth-js "$@"; then install_okta; fi
+}
+
+# needs NAMES CLIENT… is true if one of the clients is among the names.
+needs() {
+	local names=" $1 " client
+	shift
 	for client in "$@"; do
-		case $client in
-		arcgis-python) install_arcgis ;;
-		okta-auth-js) install_okta ;;
-		esac
+		[[ $names != *" $client "* ]] || return 0
 	done
+	return 1
 }
 
 # install_arcgis makes a virtual environment with exactly the pinned packages.

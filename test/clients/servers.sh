@@ -61,7 +61,7 @@ stop_servers() {
 # tails prints the ends of the servers' logs.
 tails() {
 	local file
-	for file in "$run"/sandbox.err "$run"/arcproxy.out "$run"/arcproxy.err; do
+	for file in "$run"/sandbox.err "$run"/arcproxy.out "$run"/arcproxy.err "$run"/demo.out "$run"/demo.err; do
 		[ -s "$file" ] || continue
 		echo "=== the last lines of $(basename "$file")"
 		tail -n 40 "$file" | cut -c 1-600
@@ -159,4 +159,11 @@ start_proxy() {
 	grep -q 'BEGIN CERTIFICATE' "$PROXY_ROOT"
 	export PROXY_PORT PROXY_ROOT
 	echo "arcproxy listens on port $PROXY_PORT"
+}
+
+# start_demo starts the program before a simulation of its own.
+start_demo() {
+	start demo "$bin/arcproxy" demo --port 0
+	await demo "$run/demo.out" 'Stop with Ctrl-C'
+	export DEMO_PID=${servers[demo]}
 }
