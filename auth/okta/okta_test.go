@@ -1,6 +1,7 @@
 package okta
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,10 @@ func address(t testing.TB, text string) *url.URL {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func secret(text string) auth.SecretSource {
+	return func(context.Context) (auth.Secret, error) { return auth.NewSecret(text), nil }
 }
 
 // trip is a RoundTripper made of a function.
