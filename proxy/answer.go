@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 const promptAbove = 64 << 10
 
 // tidy makes an upstream's answer fit to leave.
-func (x *exchange) tidy(res *http.Response) {
+func (x *exchange) tidy(res *http.Response) error {
 	h := res.Header
 	stripSetCookies(h)
 	h["Cache-Control"] = private(h["Cache-Control"])
@@ -22,12 +23,23 @@ func (x *exchange) tidy(res *http.Response) {
 	delete(h, "Strict-Transport-Security")
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		x.answer.status = res.StatusCode
+		return nil
 	}
-	if res.ContentLength > promptAbove {
+	if res.ContentLength > promptAbove || isStream(h) {
 		// ReverseProxy flushes after every write if it does not know the length.
 		// The Content-Length header is left, and goes out.
 		res.ContentLength = -1
 	}
+	// The headers are handed over, since ReverseProxy would copy them one by one.
+	maps.Copy(x.answer.Header(), h)
+	res.Header = nil
+	return nil
+}
+
+// isStream reports whether a body may begin, and go on, long after its headers.
+func isStream(h http.Header) bool {
+	kind := first(h, "Content-Type")
+	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "multipart/")
 }
 
 // private returns a Cache-Control under which nothing between us and the caller
@@ -35,6 +47,13 @@ func (x *exchange) tidy(res *http.Response) {
 func private(upstream []string) []string {
 	if len(upstream) == 0 {
 		return []string{"private"}
+	}
+	if len(upstream) == 1 {
+		switch value := upstream[0]; {
+		case containsFold(value, "public"), containsFold(value, "s-maxage"), containsFold(value, "private"), containsFold(value, "no-store"):
+		default: // most of them
+			return []string{"private, " + value}
+		}
 	}
 	kept := make([]string, 0, 4)
 	strict := false

@@ -31,15 +31,20 @@ type body struct {
 // replayable reports whether the body can be sent once more.
 func (b *body) replayable() bool { return b.stream == nil }
 
-// enter puts the body on r, which goes into ReverseProxy. A kept body is left
-// out there, for each attempt gets a reader of its own from attach; a stream
-// goes through, because ReverseProxy knows how to end it with the handler.
-func (b *body) enter(r *http.Request) {
+// enter returns in as it goes into ReverseProxy. A kept body is left out there,
+// for each attempt gets a reader of its own from attach; a stream goes through,
+// because ReverseProxy knows how to end it with the handler.
+func (b *body) enter(in *http.Request) *http.Request {
+	if in.ContentLength == 0 {
+		return in
+	}
+	r := in.WithContext(in.Context()) // a copy
 	if b.stream == nil {
 		r.Body, r.ContentLength = http.NoBody, 0
-		return
+	} else {
+		r.Body, r.ContentLength = watched{b}, b.length
 	}
-	r.Body, r.ContentLength = watched{b}, b.length
+	return r
 }
 
 // attach puts a kept body on out, which goes to the upstream.
@@ -78,11 +83,11 @@ func (w watched) Close() error { return nil }
 
 // isForm reports whether a body is an urlencoded form that can be read as it is.
 func isForm(h http.Header) bool {
-	kind, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	kind, _, _ := strings.Cut(first(h, "Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return false
 	}
-	encoding := h.Get("Content-Encoding")
+	encoding := first(h, "Content-Encoding")
 	return encoding == "" || strings.EqualFold(encoding, "identity")
 }
 
@@ -138,4 +143,13 @@ func (x *exchange) readBody() *failure {
 	}
 	x.body.kept = kept
 	return nil
+}
+
+// first returns the first value of a header, given by its canonical name, which
+// Get would make of it anew each time.
+func first(h http.Header, canonical string) string {
+	if values := h[canonical]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -73,7 +73,7 @@ func signInBroken(identity string, err error) *failure {
 }
 
 // failed answers for an exchange that ended in err.
-func (x *exchange) failed(w http.ResponseWriter, err error) {
+func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
 	if x.in.Context().Err() != nil {
 		return // the caller has left; there is nobody to answer
 	}

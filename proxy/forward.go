@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -10,44 +9,29 @@ import (
 	"time"
 )
 
-// exchangeKey finds the exchange in the context of the request that carries it
-// through ReverseProxy.
-type exchangeKey struct{}
-
-func exchangeOf(r *http.Request) *exchange {
-	return r.Context().Value(exchangeKey{}).(*exchange)
-}
-
-// newForwarder makes the one ReverseProxy that all exchanges go through.
-func (p *Proxy) newForwarder() *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
-		Rewrite:        rewrite,
-		Transport:      signer{},
-		ModifyResponse: func(res *http.Response) error { exchangeOf(res.Request).tidy(res); return nil },
-		ErrorHandler: func(w http.ResponseWriter, out *http.Request, err error) {
-			exchangeOf(out).failed(w, err)
-		},
-		BufferPool: p.buffers,
-		ErrorLog:   slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
-	}
-}
-
-// forward sends x to its upstream and its answer to w.
+// forward sends x to its upstream and its answer to w. Each exchange has a
+// ReverseProxy of its own, which is no more than a handful of fields, so that
+// its steps know what they belong to.
 func (x *exchange) forward(w http.ResponseWriter) {
-	ctx := x.in.Context()
-	if x.proxy.log.Enabled(ctx, slog.LevelDebug) {
+	if x.proxy.log.Enabled(x.in.Context(), slog.LevelDebug) {
 		defer x.report(time.Now())
 	}
 	x.answer.ResponseWriter = w
-	r := x.in.WithContext(context.WithValue(ctx, exchangeKey{}, x)) // a copy
-	x.body.enter(r)
-	x.proxy.forwarder.ServeHTTP(&x.answer, r)
+	x.forwarder = httputil.ReverseProxy{
+		Rewrite:        x.rewrite,
+		Transport:      x,
+		ModifyResponse: x.tidy,
+		ErrorHandler:   x.failed,
+		BufferPool:     x.proxy.buffers,
+		ErrorLog:       x.proxy.complaints,
+	}
+	x.forwarder.ServeHTTP(&x.answer, x.body.enter(x.in))
 }
 
 // rewrite makes the upstream's request of the caller's: everything that could
 // be taken for a statement of the proxy, or for a credential, goes.
-func rewrite(pr *httputil.ProxyRequest) {
-	x, out := exchangeOf(pr.In), pr.Out
+func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
 	out.URL.Scheme = x.to.scheme
 	out.URL.Host = x.to.host
 	out.Host = "" // the upstream's own
@@ -67,7 +51,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	}
 	stripCookies(h)
 	stripReferer(h)
-	if !websocket(x.in) {
+	if !x.socket {
 		delete(h, "Upgrade")
 		delete(h, "Connection")
 	}

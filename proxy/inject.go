@@ -15,7 +15,7 @@ func (x *exchange) send(out *http.Request, token auth.Secret) (*http.Response, e
 		return nil, fmt.Errorf("%s is not the origin of %s", out.URL.Host, x.to.name)
 	}
 	out.Header["X-Esri-Authorization"] = []string{"Bearer " + token.Reveal()}
-	if websocket(x.in) {
+	if x.socket {
 		// A StreamServer takes it from the URL only, since a browser cannot add
 		// headers to a handshake.
 		out.URL.RawQuery = withToken(x.query, token)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -62,11 +63,13 @@ type Proxy struct {
 	tokens    Tokens
 	patience  time.Duration
 	transport http.RoundTripper
-	forwarder *httputil.ReverseProxy
 	buffers   *buffers
 	inflaters inflaters
 	misfits   misfits
 	log       *slog.Logger
+	// complaints is log for ReverseProxy. It is told of broken bodies only, and
+	// no URLs.
+	complaints *log.Logger
 }
 
 // New checks config and makes a Proxy. Its error joins every fault it finds.
@@ -115,7 +118,7 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	p.forwarder = p.newForwarder()
+	p.complaints = slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
 	return p, nil
 }
 
@@ -134,7 +137,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.options(w, r)
 		return
 	}
-	x := &exchange{proxy: p, in: r, to: to}
+	x := &exchange{proxy: p, in: r, to: to, socket: websocket(r)}
 	if f := x.admit(); f != nil {
 		p.refuse(w, r, f)
 		return
@@ -162,9 +165,11 @@ type exchange struct {
 	caller *Caller
 	query  string // the raw query without the caller's token
 	body   body
+	socket bool // it is a WebSocket handshake
 
-	answer answer // where the answer goes, and what of it was seen
-	peeked peeked // the answer's body, if its beginning had to be looked at
+	forwarder httputil.ReverseProxy
+	answer    answer // where the answer goes, and what of it was seen
+	peeked    peeked // the answer's body, if its beginning had to be looked at
 }
 
 // admit finds out who the caller is and takes in as much of the body as has to

@@ -9,13 +9,10 @@ import (
 	"arcproxy/auth"
 )
 
-// signer is the RoundTripper between ReverseProxy and the transport: it signs a
-// request, and once more if the first token is refused. Never a third time.
-type signer struct{}
-
-// RoundTrip implements [http.RoundTripper].
-func (signer) RoundTrip(out *http.Request) (*http.Response, error) {
-	x := exchangeOf(out)
+// RoundTrip implements [http.RoundTripper] between ReverseProxy and the
+// transport: it signs a request, and once more if the first token is refused.
+// Never a third time.
+func (x *exchange) RoundTrip(out *http.Request) (*http.Response, error) {
 	grant, err := x.token(out.Context())
 	if err != nil {
 		return nil, err
@@ -57,8 +54,8 @@ func (x *exchange) again(out *http.Request, refused auth.Secret) (*http.Response
 
 // token asks for the caller's token, as long as the caller's patience lasts.
 func (x *exchange) token(ctx context.Context) (auth.Grant, error) {
-	limited, cancel := context.WithTimeout(ctx, x.proxy.patience)
-	defer cancel()
+	limited := &patience{Context: ctx, limit: x.proxy.patience}
+	defer limited.end()
 	identity := x.caller.Identity
 	grant, err := x.proxy.tokens.Token(limited, identity)
 	switch {

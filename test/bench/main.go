@@ -2,8 +2,8 @@
 // cost: a bare [httputil.ReverseProxy] with the same tuned transport.
 //
 //	go run ./test/bench
-//	go run ./test/bench -rounds 15 -time 2s
-//	go run ./test/bench -memory=false -profile cpu.out
+//	go run ./test/bench -rounds 100
+//	go run ./test/bench -memory=false -only '1 KB' -profile cpu.out
 //
 // Everything runs on loopback, each part in a process of its own, which is this
 // program again in another role: an upstream, the two proxies, and the load.
@@ -34,6 +34,7 @@ type settings struct {
 	memory  bool
 	bytes   int64
 	profile string
+	only    string
 
 	// For the other roles.
 	role     string
@@ -44,12 +45,13 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.IntVar(&s.rounds, "rounds", 7, "rounds for each size of body")
-	flag.DurationVar(&s.time, "time", 500*time.Millisecond, "how long the load lasts in each round")
+	flag.IntVar(&s.rounds, "rounds", 24, "rounds for each size of body")
+	flag.DurationVar(&s.time, "time", 150*time.Millisecond, "how long the load lasts in each round")
 	flag.IntVar(&s.conns, "conns", 32, "connections that the load comes by")
 	flag.BoolVar(&s.memory, "memory", true, "measure memory as well")
 	flag.Int64Var(&s.bytes, "bytes", 1<<30, "length of the large download and upload")
 	flag.StringVar(&s.profile, "profile", "", "write a CPU profile of our proxy to this file, and another of the bare one to FILE.bare")
+	flag.StringVar(&s.only, "only", "", "only the workloads whose name has this in it")
 	flag.StringVar(&s.role, "role", "", "used by the program itself")
 	flag.StringVar(&s.upstream, "upstream", "", "used by the program itself")
 	flag.StringVar(&s.target, "target", "", "used by the program itself")
@@ -122,6 +124,9 @@ func measureTime(ctx context.Context, s settings, upstream string, out *tabwrite
 	}
 	fmt.Fprintln(out, "processor time\tbare\tours\tratio\tspread\tallocations\tbare\tours\tmore\tgoals")
 	for _, w := range workloads {
+		if !strings.Contains(w.name, s.only) {
+			continue
+		}
 		var times, allocations [2][]float64
 		var ratios []float64
 		for round := range s.rounds + 1 {
