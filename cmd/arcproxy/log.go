@@ -20,7 +20,7 @@ func newLog(w io.Writer, c logConfig) *slog.Logger {
 	if c.Format == "json" || c.Format == "auto" && !tty {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.Level}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{
+	return slog.New(tint.NewTextHandler(w, &tint.Options{
 		Level:      c.Level,
 		TimeFormat: "15:04:05",
 		// Older consoles of Windows show colour codes as text.
