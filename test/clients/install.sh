@@ -22,11 +22,11 @@ debian() {
 		echo "these are missing and there is no apt-get to install them: $*" >&2
 		return 1
 	fi
-	[ "$(id -u)" -eq 0 ] || as=(sudo -n)
+	[ "$(id -u)" -eq 0 ] || as=(sudo -n env DEBIAN_FRONTEND=noninteractive)
 	export DEBIAN_FRONTEND=noninteractive
 	# The lists have a lock of their own, which apt-get does not wait for.
-	retry 6 timeout 300 "${as[@]}" apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
-	retry 4 timeout 900 "${as[@]}" apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends "$@"
+	retry 6 timeout 300 "${as[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
+	retry 4 timeout 900 "${as[@]}" apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends "$@"
 }
 
 # install_for CLIENT… installs what these clients need and what is not there yet.
