@@ -43,7 +43,8 @@ type BrowserConfig struct {
 // It talks to the configured origins only. It walks redirects itself, one by one,
 // and can be told where to stop. And it sends a request with a body once: nobody,
 // not even net/http, repeats one whose answer did not come, because the lost
-// request may have counted as an attempt at a password or sent a push.
+// request may have counted as an attempt at a password or sent a push. (A form
+// follows a 307 or 308 within its origin, which asks for that; JSON does not.)
 //
 // Cookies are kept for each origin apart. A Browser serves one walk at a time and
 // must not be used concurrently.

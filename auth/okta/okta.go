@@ -6,14 +6,16 @@
 // with, because only that page says what is needed: nothing (a session lives),
 // a password, or a second factor for this application. What follows is Okta's
 // Authentication API, a state machine in which each answer carries the links to
-// what may be done next (HAL): the code follows those links and makes up no
-// address but that of the first request, and it refuses a link that leads
-// elsewhere than to the configured organization.
+// what may be done next (HAL): the code follows those links. It makes up only the
+// addresses that no answer gives: the organization's description, the beginning
+// and the state of a transaction, and the exchange of its token for a session. It
+// refuses a link that leads elsewhere than to the configured organization.
 //
 // Rules that keep accounts from being locked and phones from buzzing are part of
-// the machine, not options: a password is sent once, a code at most twice and
-// never twice the same, a push once and only while somebody waits for it, and
-// whatever is abandoned is cancelled.
+// the machine, not options. A password is sent once in a sign-in. In a transaction,
+// of which an application's policy may make a second one, a code is sent at most
+// twice and never twice the same, and a push once and only while somebody waits
+// for it. What is abandoned is cancelled.
 package okta
 
 import (

@@ -56,7 +56,9 @@ func (p *portal) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.location = strings.ReplaceAll(a.location, "STATE", p.sent["oauth2/authorize"].Get("state"))
 	h := http.Header{"Content-Type": {"text/html"}}
 	if a.location != "" {
-		a.status = 302
+		if a.status == 200 {
+			a.status = 302
+		}
 		h.Set("Location", a.location)
 	}
 	return &http.Response{StatusCode: a.status, Header: h, Body: io.NopCloser(strings.NewReader(a.body)), Request: r}, nil
@@ -235,6 +237,20 @@ func TestAnswers(t *testing.T) {
 		}
 		if e, ok := err.(*auth.Error); ok && !strings.HasPrefix(e.Step, "Portal: ") {
 			t.Errorf("%s: step %q", c.name, e.Step)
+		}
+	}
+}
+
+// TestTokenIsNotRedirected: the code stays at oauth2/token.
+func TestTokenIsNotRedirected(t *testing.T) {
+	for _, status := range []int{302, 307, 308} {
+		p := good(map[string]reply{"oauth2/token": {status: status, location: "/portal/sharing/rest/elsewhere"}})
+		_, _, err := walk(t, config(t), p)
+		if auth.KindOf(err) != auth.UnexpectedPage {
+			t.Errorf("%d: %v", status, err)
+		}
+		if form, ok := p.sent["elsewhere"]; ok {
+			t.Errorf("%d: %d fields were sent elsewhere", status, len(form))
 		}
 	}
 }
