@@ -39,8 +39,9 @@ if len(secrets) < 10:
     failed = 1
     print(f"FAILED: the simulation knows only {len(secrets)} secrets")
 answers = run / "answers"
-search("no secret in a header of an answer", answers.glob("*.headers"), secrets | {key})
-search("no secret in a body of an answer", answers.glob("*.body"), secrets | {key})
+if (run / "curl.log").exists():  # curl was among the chosen clients
+    search("no secret in a header of an answer", answers.glob("*.headers"), secrets | {key})
+    search("no secret in a body of an answer", answers.glob("*.body"), secrets | {key})
 search("no secret in what the proxy printed", [run / "arcproxy.out", run / "arcproxy.err", run / "trust.err"], secrets | {key})
 state = [f for f in (run / "state").rglob("*") if f.is_file()]
 search("no secret in the state directory", state, secrets | {key})

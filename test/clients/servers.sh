@@ -36,26 +36,29 @@ await() {
 	done
 }
 
+# stop NAME ends one server and returns its exit status, 137 if it had to be killed.
+stop() {
+	local pid=${servers[$1]} status=0 deadline=$((SECONDS + 40)) # the program drains for up to 30 seconds
+	unset "servers[$1]"
+	kill "$pid" 2>/dev/null || true
+	while kill -0 "$pid" 2>/dev/null; do
+		if [ "$SECONDS" -ge "$deadline" ]; then
+			echo "$1 did not end by itself"
+			kill -9 "$pid" 2>/dev/null || true
+			break
+		fi
+		sleep 0.1
+	done
+	wait "$pid" 2>/dev/null || status=$?
+	return "$status"
+}
+
 # stop_servers ends what start began, and nothing else.
 stop_servers() {
-	local name pid deadline
+	local name
 	for name in "${!servers[@]}"; do
-		kill "${servers[$name]}" 2>/dev/null || true
+		stop "$name" || true
 	done
-	deadline=$((SECONDS + 40)) # the program drains for up to 30 seconds
-	for name in "${!servers[@]}"; do
-		pid=${servers[$name]}
-		while kill -0 "$pid" 2>/dev/null; do
-			if [ "$SECONDS" -ge "$deadline" ]; then
-				echo "$name did not end by itself"
-				kill -9 "$pid" 2>/dev/null || true
-				break
-			fi
-			sleep 0.1
-		done
-		wait "$pid" 2>/dev/null || true
-	done
-	servers=()
 }
 
 # tails prints the ends of the servers' logs.
