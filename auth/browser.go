@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/publicsuffix"
@@ -272,9 +274,15 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 		req.AddCookie(c)
 	}
 
+	var sent atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { sent.Store(true) },
+	}))
 	res, err := b.transport.RoundTrip(req)
 	if err != nil {
-		return nil, broken(ctx, r.Step, err)
+		e := broken(ctx, r.Step, err)
+		e.Sent = sent.Load()
+		return nil, e
 	}
 	defer res.Body.Close()
 	received := time.Now()
@@ -283,7 +291,9 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 
 	text, err := io.ReadAll(io.LimitReader(res.Body, pageBytes+1))
 	if err != nil {
-		return nil, broken(ctx, r.Step, err)
+		e := broken(ctx, r.Step, err)
+		e.Sent = true
+		return nil, e
 	}
 	if len(text) > pageBytes {
 		return nil, &Error{Kind: UnexpectedPage, Step: r.Step, Seen: "a page of more than 1 MiB"}

@@ -16,6 +16,7 @@ const (
 	// The credential or the account; a person has to change something.
 	CredentialRefused Kind = "credential refused"       // E0000004, E0000207: wrong password, or a policy or hidden lock-out that says the same
 	MissingCredential Kind = "missing credential"       // no password or TOTP secret configured, or its source failed
+	Unanswered        Kind = "password unanswered"      // it was sent, and no answer came: perhaps it counted as an attempt
 	AccountLocked     Kind = "account locked"           // LOCKED_OUT, E0000069, E0000119
 	PasswordExpired   Kind = "password expired"         // PASSWORD_EXPIRED, E0000064
 	PasswordReset     Kind = "password reset"           // PASSWORD_RESET, RECOVERY, RECOVERY_CHALLENGE
@@ -57,6 +58,7 @@ const (
 var remedies = map[Kind]string{
 	CredentialRefused: "check the user name and password by signing in to Okta in a browser, then correct them in the config; they are not tried again until they change",
 	MissingCredential: "give the identity the missing password or totp_secret in the config, as env:NAME, file:PATH, keyring:SERVICE/USER or exec:COMMAND",
+	Unanswered:        "find out why Okta's answers do not arrive (`arcproxy check`); the password is sent again after the pause, since each time may count as an attempt",
 	AccountLocked:     "unlock the account in Okta (an administrator, or the account's own self-service); then sign in once in a browser",
 	PasswordExpired:   "set a new password in Okta in a browser, then put it in the config",
 	PasswordReset:     "finish the password reset in Okta in a browser, then put the new password in the config",
@@ -100,6 +102,9 @@ type Error struct {
 	Credential string
 	// Until is when trying again makes sense, where that is known.
 	Until time.Time
+	// Sent says that the request had left when it failed (Unreachable, Deadline):
+	// what became of it is not known.
+	Sent bool
 	// Event is what a Waiting caller is waiting for.
 	Event Event
 	Err   error // the cause, if there is one

@@ -210,7 +210,7 @@ func (s *Signer) name(a *Account, err error) *Error {
 	}
 	e.Identity = a.Name()
 	switch e.Kind {
-	case CredentialRefused, AccountLocked:
+	case CredentialRefused, AccountLocked, Unanswered, PasswordExpired, PasswordReset:
 		if !a.password.IsZero() {
 			e.Credential = fingerprint(s.key, a.Username(), passwordCredential, a.password)
 		}

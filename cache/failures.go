@@ -52,6 +52,7 @@ var rules = map[auth.Kind]rule{
 	auth.CredentialRefused: {clears: change, pause: accountPause, keep: true},
 	auth.PasscodeRefused:   {clears: change, pause: accountPause, keep: true},
 	auth.AccountLocked:     {clears: timeOrChange, pause: accountPause, keep: true},
+	auth.Unanswered:        {clears: timeOrChange, pause: accountPause, keep: true},
 	auth.PasswordExpired:   {clears: timeOrChange, pause: accountPause},
 	auth.PasswordReset:     {clears: timeOrChange, pause: accountPause},
 	auth.EnrollmentNeeded:  {clears: timeOrChange, pause: accountPause},

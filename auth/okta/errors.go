@@ -54,7 +54,7 @@ func refusal(step string, page *auth.Page, a *answer) *auth.Error {
 		// what counts as one is not sent again.
 		e.Kind = auth.CredentialRefused
 	} else if page.Status >= http.StatusInternalServerError {
-		e.Kind = auth.Unreachable
+		e.Kind, e.Sent = auth.Unreachable, true
 	}
 	if e.Kind == auth.RateLimited {
 		e.Until = page.Received.Add(limitPause)

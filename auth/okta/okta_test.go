@@ -79,7 +79,7 @@ func TestErrorCodes(t *testing.T) {
 		{429, "E0000109", auth.RateLimited},
 		{429, "E0000118", auth.RateLimited},
 		{429, "E0000133", auth.RateLimited},
-		{500, "E0000009", auth.Unreachable},
+		{500, "E0000009", auth.Unanswered},
 		{403, "E0000006", auth.UnexpectedPage},
 		{400, "E0000001", auth.UnexpectedPage},
 	} {

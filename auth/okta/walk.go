@@ -2,6 +2,7 @@ package okta
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -146,12 +147,23 @@ func (w *walk) signIn(ctx context.Context) (*auth.Page, error) {
 		Options:  &options{WarnBeforePasswordExpired: true},
 	})
 	if err != nil {
-		return nil, err
+		return nil, unanswered(err)
 	}
 	if state.good() {
 		w.say("password accepted")
 	}
 	return w.drive(ctx, stepPassword, state)
+}
+
+// unanswered makes a failure of the network that followed the password one of its
+// own kind: repeated soon, as others are, it could use up the attempts that a
+// wrong password has.
+func unanswered(err error) error {
+	e, ok := errors.AsType[*auth.Error](err)
+	if !ok || !e.Sent || e.Kind != auth.Unreachable && e.Kind != auth.Deadline {
+		return err
+	}
+	return &auth.Error{Kind: auth.Unanswered, Step: e.Step, Err: e}
 }
 
 // land turns a finished transaction into a page: by the link of a step-up, or by
