@@ -163,7 +163,9 @@ func unanswered(err error) error {
 	if !ok || !e.Sent || e.Kind != auth.Unreachable && e.Kind != auth.Deadline {
 		return err
 	}
-	return &auth.Error{Kind: auth.Unanswered, Step: e.Step, Err: e}
+	named := *e
+	named.Kind = auth.Unanswered
+	return &named
 }
 
 // land turns a finished transaction into a page: by the link of a step-up, or by
