@@ -161,7 +161,7 @@ def _():
     equal(gis().content.get(item.id).snippet, "changed")
     equal(digest(item.download(tempfile.mkdtemp(dir=os.environ["RUN"]))), digest(path))
     assert item.delete()
-    equal(gis().content.get(item.id), None)
+    equal(gis().content.search(f"id:{item.id}"), [])
 
 
 @check("GIS(url) by address: users.me")
