@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"arcproxy/cache/storage":            {"arcproxy/auth", "arcproxy/cache"},
 	"arcproxy/proxy":                    {"arcproxy/auth"},
 	"arcproxy/proxy/listener":           {},
+	"arcproxy/proxy/peer":               {},
 	"arcproxy/cmd/arcproxy":             {"arcproxy/…"},
 	"arcproxy/test":                     {},
 	"arcproxy/test/bench":               {"arcproxy/auth", "arcproxy/proxy", "arcproxy/proxy/…"},
