@@ -21,6 +21,11 @@ func (x *exchange) tidy(res *http.Response) error {
 	// These speak of the upstream's own host, and would be believed of ours.
 	delete(h, "Alt-Svc")
 	delete(h, "Strict-Transport-Security")
+	// Caches between go by these in place of Cache-Control (RFC 9213, and before it
+	// each vendor's own).
+	for _, name := range sharedCaching {
+		delete(h, name)
+	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		x.answer.status = res.StatusCode
 		return nil
@@ -35,6 +40,9 @@ func (x *exchange) tidy(res *http.Response) error {
 	res.Header = nil
 	return nil
 }
+
+// sharedCaching are headers for caches that serve many callers.
+var sharedCaching = [...]string{"Cdn-Cache-Control", "Surrogate-Control", "Cloudflare-Cdn-Cache-Control", "Fastly-Cdn-Cache-Control", "Edge-Control", "X-Accel-Expires"}
 
 // isStream reports whether a body may begin, and go on, long after its headers.
 func isStream(h http.Header) bool {

@@ -4,57 +4,115 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
-	"strings"
-	"time"
+
+	"arcproxy/proxy/peer"
 )
 
-// unknownDelay is how long an answer to an unknown caller takes. It is the same
-// for every reason, and it makes guessing slow for who guesses in sequence.
-const unknownDelay = 200 * time.Millisecond
+// Caller is who may use the proxy, and as whom.
+//
+// It is known by a key, a client certificate, the user of its operating system
+// or the user that a front proxy names: by any of those that are set. Addresses
+// beside them say from where these are good. A caller with addresses and nothing
+// else is known by address alone.
+type Caller struct {
+	Name      string
+	Identity  string         // whose token its requests get
+	KeySHA256 *[32]byte      // SHA-256 of the key's text; nil: no key
+	From      []netip.Prefix // addresses of the connection; headers are not believed
 
-// pause waits for the delay of an unknown caller.
-func pause(ctx context.Context) {
-	timer := time.NewTimer(unknownDelay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	// CertSAN is a name in a client certificate that the listener verified: a DNS name, URI, e-mail address or IP address. "": none.
+	CertSAN string
+	// CertSHA256 is the SHA-256 of such a certificate's DER form; nil: none.
+	CertSHA256 *[32]byte
+	// OSUser is the operating-system user, by name or number, of the other end
+	// of a loopback connection. It needs [peer.ConnContext] in the server.
+	OSUser string
+	// FrontUser is the user in the header of [Front].
+	FrontUser string
 }
 
 // callers is the list of who may use the proxy. It is read-only.
 type callers struct {
 	keyed     []*Caller
+	certified []certified
+	users     []*Caller // by operating-system user
+	fronted   map[string]*Caller
 	addressed []*Caller // by address alone
+	front     Front
+	names     *peer.Users
 }
 
 // newCallers sorts the configured callers; its error joins every fault.
-func newCallers(configured []Caller) (callers, error) {
+func newCallers(configured []Caller, front Front) (callers, error) {
 	var (
-		c      callers
+		c      = callers{fronted: map[string]*Caller{}, names: peer.NewUsers()}
 		faults []error
-		keys   = map[[32]byte]string{}
+		taken  = map[any]string{}
+	)
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	unique := func(caller *Caller, what string, way any) {
+		if other, twice := taken[way]; twice {
+			fault("callers %q and %q have the same %s", other, caller.Name, what)
+		}
+		taken[way] = caller.Name
+	}
+	var err error
+	if c.front, err = front.checked(); err != nil {
+		faults = append(faults, err)
+	}
+	type (
+		keyHash   [32]byte
+		certHash  [32]byte
+		osUser    string
+		frontUser string
 	)
 	for _, given := range configured {
-		caller := given // a copy of our own
-		switch {
-		case caller.Name == "" || caller.Identity == "":
-			faults = append(faults, fmt.Errorf("caller %q: it needs a name and an identity", caller.Name))
-		case caller.KeySHA256 != nil:
-			if other, taken := keys[*caller.KeySHA256]; taken {
-				faults = append(faults, fmt.Errorf("callers %q and %q have the same key", other, caller.Name))
+		caller := &given // a copy of our own
+		if caller.Name == "" || caller.Identity == "" {
+			fault("caller %q: it needs a name and an identity", caller.Name)
+			continue
+		}
+		if caller.KeySHA256 != nil {
+			unique(caller, "key", keyHash(*caller.KeySHA256))
+			c.keyed = append(c.keyed, caller)
+		}
+		bearer := certified{caller: caller}
+		if caller.CertSHA256 != nil {
+			unique(caller, "certificate", certHash(*caller.CertSHA256))
+		}
+		if caller.CertSAN != "" {
+			if bearer.name, err = parseSAN(caller.CertSAN); err != nil {
+				fault("caller %q: %w", caller.Name, err)
+			} else {
+				unique(caller, "name in a certificate", bearer.name)
 			}
-			keys[*caller.KeySHA256] = caller.Name
-			c.keyed = append(c.keyed, &caller)
+		}
+		if caller.CertSAN != "" || caller.CertSHA256 != nil {
+			c.certified = append(c.certified, bearer)
+		}
+		if caller.OSUser != "" {
+			if !peer.Supported {
+				fault("caller %q: %w", caller.Name, peer.ErrUnsupported)
+			}
+			unique(caller, "operating-system user", osUser(caller.OSUser))
+			c.users = append(c.users, caller)
+		}
+		if caller.FrontUser != "" {
+			if c.front.Header == "" {
+				fault("caller %q: it is known by a front proxy, and there is none", caller.Name)
+			}
+			unique(caller, "user of the front proxy", frontUser(caller.FrontUser))
+			c.fronted[caller.FrontUser] = caller
+		}
+		switch {
+		case caller.KeySHA256 != nil, caller.CertSAN != "", caller.CertSHA256 != nil, caller.OSUser != "", caller.FrontUser != "":
 		case len(caller.From) > 0:
-			c.addressed = append(c.addressed, &caller)
+			c.addressed = append(c.addressed, caller)
 		default:
-			faults = append(faults, fmt.Errorf("caller %q: it has neither a key nor addresses", caller.Name))
+			fault("caller %q: it has neither a key nor addresses nor another way to be known", caller.Name)
 		}
 	}
 	return c, errors.Join(faults...)
@@ -74,19 +132,59 @@ func (c *callers) byKey(key string) *Caller {
 	return found
 }
 
-// byAddress returns the caller who is known by this address alone, if there is
-// exactly one. Of several, none is more right than another.
-func (c *callers) byAddress(addr netip.Addr) (found *Caller, ambiguous bool) {
+// byConnection returns the caller who is known by the connection alone: by the
+// user at its other end, or by address. There has to be exactly one. Of several,
+// none is more right than another; and who can't be told apart from a user who
+// is somebody else is not let in as whoever is left.
+func (c *callers) byConnection(ctx context.Context, addr netip.Addr) (*Caller, *failure) {
+	var found *Caller
 	for _, caller := range c.addressed {
 		if !contains(caller.From, addr) {
 			continue
 		}
 		if found != nil {
-			return nil, true
+			return nil, ambiguousAddress
 		}
 		found = caller
 	}
-	return found, false
+	if len(c.users) > 0 && addr.IsLoopback() {
+		user, f := c.byUser(ctx, addr)
+		switch {
+		case f != nil:
+			return nil, f
+		case user != nil && found != nil:
+			return nil, ambiguousAddress
+		case user != nil:
+			found = user
+		}
+	}
+	if found == nil {
+		return nil, unknownCaller
+	}
+	return found, nil
+}
+
+// byUser returns the caller who is the operating-system user at the other end
+// of the connection that ctx belongs to, nil if it is nobody's.
+func (c *callers) byUser(ctx context.Context, addr netip.Addr) (found *Caller, f *failure) {
+	conn := peer.FromContext(ctx)
+	if conn == nil {
+		return nil, &failure{status: unknownUser.status, message: unknownUser.message, cause: errors.New("the server does not say which connection this is")}
+	}
+	uid, err := conn.UID()
+	if err != nil {
+		return nil, &failure{status: unknownUser.status, message: unknownUser.message, cause: err}
+	}
+	for _, caller := range c.users {
+		if !c.names.Is(uid, caller.OSUser) || len(caller.From) > 0 && !contains(caller.From, addr) {
+			continue
+		}
+		if found != nil {
+			return nil, ambiguousAddress
+		}
+		found = caller
+	}
+	return found, nil
 }
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
@@ -106,117 +204,4 @@ func remote(remoteAddr string) netip.Addr {
 		return netip.Addr{}
 	}
 	return at.Addr().Unmap().WithZone("")
-}
-
-// inquiry gathers what a request says about who sent it. Every credential in
-// it has to belong to the same caller: a wrong one beside a right one is wrong.
-type inquiry struct {
-	known *callers
-	found *Caller
-	wrong bool // a credential was presented that is nobody's, or another's
-	// explicit: one of them was not Basic, which browsers repeat unasked
-	explicit bool
-}
-
-// present takes one credential. Space around it is tolerated, since QGIS sends
-// some, and an empty one is none.
-func (q *inquiry) present(key string, basic bool) {
-	key = strings.TrimSpace(key)
-	if key == "" {
-		return
-	}
-	q.explicit = q.explicit || !basic
-	caller := q.known.byKey(key)
-	if caller == nil || q.found != nil && q.found != caller {
-		q.wrong = true
-		return
-	}
-	q.found = caller
-}
-
-// headers takes the credentials of X-Esri-Authorization and Authorization.
-func (q *inquiry) headers(h http.Header) {
-	for _, value := range h["X-Esri-Authorization"] {
-		if key, ok := scheme(value, "Bearer"); ok {
-			q.present(key, false)
-		} else if strings.TrimSpace(value) != "" {
-			q.wrong = true
-		}
-	}
-	for _, value := range h["Authorization"] {
-		if key, ok := scheme(value, "Bearer"); ok {
-			q.present(key, false)
-		} else if encoded, ok := scheme(value, "Basic"); ok {
-			q.present(password(encoded), true)
-		}
-		// Another scheme, such as Negotiate, is not for us: no credential at all.
-	}
-}
-
-// scheme returns what follows the authentication scheme in a header's value, if
-// it has that scheme.
-func scheme(value, name string) (string, bool) {
-	value = strings.TrimLeft(value, " \t")
-	if len(value) < len(name) || !strings.EqualFold(value[:len(name)], name) {
-		return "", false
-	}
-	rest := value[len(name):]
-	return rest, rest == "" || rest[0] == ' ' || rest[0] == '\t'
-}
-
-// password returns the password of Basic credentials (RFC 7617), whoever the
-// user is. What cannot be decoded comes back as it is, and is nobody's key.
-func password(encoded string) string {
-	encoded = strings.TrimSpace(encoded)
-	decoded, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return "\x00" + encoded
-	}
-	_, pass, found := strings.Cut(string(decoded), ":")
-	if !found || pass == "" {
-		return "\x00" // a user without a key is an attempt, and it failed
-	}
-	return pass
-}
-
-// query takes the tokens of a raw query and returns it without them.
-func (q *inquiry) query(raw string) string {
-	rest, tokens := cutTokens(raw)
-	q.tokens(tokens)
-	return rest
-}
-
-func (q *inquiry) tokens(tokens []string) {
-	for _, token := range tokens {
-		q.present(token, false)
-	}
-}
-
-// ambient reports whether all that speaks for the caller is something that a
-// browser adds by itself to whatever any page makes it send: its address, or a
-// Basic password that it remembers.
-func (q *inquiry) ambient() bool {
-	return !q.explicit
-}
-
-// caller decides who it is that calls from this address.
-func (q *inquiry) caller(remoteAddr string) (*Caller, *failure) {
-	addr := remote(remoteAddr)
-	switch {
-	case q.wrong:
-		return nil, wrongKey
-	case q.found != nil:
-		if len(q.found.From) > 0 && !contains(q.found.From, addr) {
-			return nil, wrongKey
-		}
-		return q.found, nil
-	}
-	caller, ambiguous := q.known.byAddress(addr)
-	switch {
-	case ambiguous:
-		return nil, ambiguousAddress
-	case caller == nil:
-		return nil, unknownCaller
-	}
-	return caller, nil
 }

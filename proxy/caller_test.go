@@ -108,7 +108,7 @@ func TestCallersByAddress(t *testing.T) {
 		{Name: "bench", Identity: "bob", From: []netip.Prefix{prefix("10.1.2.0/24")}},
 		{Name: "keyed", Identity: "carol", KeySHA256: hashOf(callerKey), From: []netip.Prefix{prefix("10.9.0.0/16")}},
 	}
-	known, err := newCallers(list)
+	known, err := newCallers(list, Front{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestCallersByAddress(t *testing.T) {
 	} {
 		q := inquiry{known: &known}
 		q.present(c.key, false)
-		caller, fail := q.caller(c.remote)
+		caller, fail := q.caller(&http.Request{RemoteAddr: c.remote})
 		if fail != c.fail || (caller == nil) != (c.want == "") || caller != nil && caller.Name != c.want {
 			t.Errorf("%s with key %q: %v, %v", c.remote, c.key, caller, fail)
 		}

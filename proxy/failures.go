@@ -54,7 +54,10 @@ var (
 	unknownCaller    = &failure{status: http.StatusUnauthorized, message: "the proxy does not know who is calling; " + presentKey}
 	wrongKey         = &failure{status: http.StatusUnauthorized, message: "the caller key is not one that the proxy knows, or not for use from this address; check it against the callers in the config, or make a new one with `arcproxy key`"}
 	ambiguousAddress = &failure{status: http.StatusUnauthorized, message: "several callers share this address, so it does not say who is calling; " + presentKey}
-	crossSite        = &failure{status: http.StatusForbidden, message: "a page of another site may not use the proxy in the name of a caller who is known by address or by a remembered password; send a caller key with the request"}
+	unknownUser      = &failure{status: http.StatusUnauthorized, message: "the system does not say with certainty which user this connection belongs to, so it does not say who is calling; connect once more, or " + presentKey}
+	wrongCertificate = &failure{status: http.StatusUnauthorized, message: "the client certificate is not one caller's, or it is another caller's than what else was sent; check it against cert_san and cert_sha256 in the config"}
+	wrongFrontUser   = &failure{status: http.StatusUnauthorized, message: "the user that the front proxy names is not one caller's, or is another caller than what else was sent; check it against front_user in the config"}
+	crossSite        = &failure{status: http.StatusForbidden, message: "a page of another site may not use the proxy in the name of a caller who is known by what a browser adds by itself, such as its address or a remembered password; send a caller key with the request"}
 	callbackNeedsKey = &failure{status: http.StatusForbidden, message: "an answer with a callback can be read by any site, so it needs a caller key; leave the callback out, or send the key as the parameter token"}
 	formTooLarge     = &failure{status: http.StatusRequestEntityTooLarge, message: "this form is too large to be searched for a caller key; send the key in the X-Esri-Authorization header, and the form may have any size"}
 	errRenewed       = &failure{status: http.StatusServiceUnavailable, retry: time.Second, message: "the sign-in had ended and has just been renewed, but this request's body was too large to be kept and sent again; repeat the request"}

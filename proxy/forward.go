@@ -49,6 +49,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 			delete(h, name)
 		}
 	}
+	if header := x.proxy.callers.front.Header; header != "" {
+		delete(h, header)
+	}
 	stripCookies(h)
 	stripReferer(h)
 	if !x.socket {

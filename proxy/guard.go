@@ -47,6 +47,16 @@ func (g guard) check(r *http.Request) *failure {
 	return nil
 }
 
+// hangUp makes the server close the connection after the answer to a request that
+// came in chunks. It may have had a Content-Length as well, which net/http drops
+// without a word; a proxy in front that goes by that one would have taken for a
+// body what follows here as a request (RFC 9112, section 6.1).
+func hangUp(h http.Header, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		h["Connection"] = []string{"close"}
+	}
+}
+
 // ours reports whether the Host header is a name of this proxy: public_url's,
 // a loopback one, or the address the connection came in by. Any other name that
 // leads here was pointed here by somebody else, which is how DNS rebinding

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -93,6 +94,28 @@ func levelFault(path string, level int) string {
 		}
 	}
 	return ""
+}
+
+// ascii returns raw for the log, with what is not printable ASCII as %XX: beyond
+// it are characters that steer a terminal or turn the line around.
+func ascii(raw string) string {
+	odd := func(c byte) bool { return c < ' ' || c >= 0x7f }
+	i := 0
+	for i < len(raw) && !odd(raw[i]) {
+		i++
+	}
+	if i == len(raw) {
+		return raw
+	}
+	out := append(make([]byte, 0, len(raw)+8), raw[:i]...)
+	for ; i < len(raw); i++ {
+		if odd(raw[i]) {
+			out = fmt.Appendf(out, "%%%02X", raw[i])
+		} else {
+			out = append(out, raw[i])
+		}
+	}
+	return string(out)
 }
 
 // percentDecode decodes every well-formed %XX once and leaves the rest alone.

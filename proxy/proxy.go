@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -28,18 +27,6 @@ type Tokens interface {
 	Drop(identity string, token auth.Secret)
 }
 
-// Caller is who may use the proxy, and as whom.
-//
-// A caller with a key is known by the key. One with addresses and no key is
-// known by address alone. With both, the key is needed and is good only from
-// those addresses.
-type Caller struct {
-	Name      string
-	Identity  string         // whose token its requests get
-	KeySHA256 *[32]byte      // SHA-256 of the key's text; nil: no key
-	From      []netip.Prefix // addresses of the connection; headers are not believed
-}
-
 // Upstream is a Portal or server. https://gis.example.com/portal is mounted at
 // /portal: the URL has exactly one path segment, and it is the same at the proxy.
 type Upstream struct{ URL *url.URL }
@@ -49,6 +36,7 @@ type Config struct {
 	PublicURL *url.URL // what callers call
 	Upstreams []Upstream
 	Callers   []Caller
+	Front     Front             // the proxy before this one, if there is one
 	Patience  time.Duration     // how long a request waits for a sign-in; 0: DefaultPatience
 	Transport http.RoundTripper // to the upstreams; nil: NewTransport of the zero TransportConfig
 	Log       *slog.Logger      // nil: nothing is logged
@@ -88,7 +76,7 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
-	known, err := newCallers(config.Callers)
+	known, err := newCallers(config.Callers, config.Front)
 	if err != nil {
 		faults = append(faults, err)
 	}
@@ -177,14 +165,15 @@ type exchange struct {
 func (x *exchange) admit() *failure {
 	r := x.in
 	who := inquiry{known: &x.proxy.callers}
+	who.connection(r)
 	who.headers(r.Header)
 	x.query = who.query(r.URL.RawQuery)
-	if isForm(r.Header) && r.ContentLength != 0 && !who.wrong {
+	if isForm(r.Header) && r.ContentLength != 0 && who.wrong == nil {
 		if f := x.readForm(&who); f != nil {
 			return f
 		}
 	}
-	caller, f := who.caller(r.RemoteAddr)
+	caller, f := who.caller(r)
 	if f != nil {
 		pause(r.Context())
 		return f

@@ -18,7 +18,7 @@ var layers = map[string][]string{
 	"arcproxy/auth/portal":              {"arcproxy/auth"},
 	"arcproxy/cache":                    {"arcproxy/auth"},
 	"arcproxy/cache/storage":            {"arcproxy/auth", "arcproxy/cache"},
-	"arcproxy/proxy":                    {"arcproxy/auth"},
+	"arcproxy/proxy":                    {"arcproxy/auth", "arcproxy/proxy/audit", "arcproxy/proxy/issue", "arcproxy/proxy/peer", "arcproxy/proxy/policy"},
 	"arcproxy/proxy/listener":           {},
 	"arcproxy/proxy/peer":               {},
 	"arcproxy/cmd/arcproxy":             {"arcproxy/…"},

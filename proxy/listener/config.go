@@ -40,6 +40,10 @@ type Config struct {
 	CertFile, KeyFile string
 	// ACME is for mode acme.
 	ACME ACME
+	// ClientCAs, unless nil, are the authorities of client certificates: one that
+	// a caller sends is verified before a request is read, and a handshake with
+	// one that does not hold fails. None has to be sent.
+	ClientCAs *x509.CertPool
 }
 
 // ACME says who issues certificates by the ACME protocol (RFC 8555).
@@ -72,6 +76,15 @@ type TLS struct {
 // obtains its certificates behind it, because the CA has to reach our port for
 // that, and until one is there TLS handshakes fail.
 func Configure(ctx context.Context, cfg Config, storage certmagic.Storage, log *slog.Logger) (*TLS, error) {
+	t, err := configure(ctx, cfg, storage, log)
+	if err == nil && t.config != nil && cfg.ClientCAs != nil {
+		t.config.ClientCAs = cfg.ClientCAs
+		t.config.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return t, err
+}
+
+func configure(ctx context.Context, cfg Config, storage certmagic.Storage, log *slog.Logger) (*TLS, error) {
 	switch cfg.Mode {
 	case ModeLocal, ModeACME:
 		names, err := normalize(cfg.Names)

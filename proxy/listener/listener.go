@@ -210,6 +210,9 @@ func (c *begun) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// NetConn returns the connection as it came, for who needs its socket.
+func (c *begun) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite lets net/http say that it has no more to send before it closes, so
 // that a caller still sending gets the answer and not a reset.
 func (c *begun) CloseWrite() error {

@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+)
+
+// inquiry gathers what a request says about who sent it. Every credential in
+// it has to belong to the same caller: a wrong one beside a right one is wrong.
+type inquiry struct {
+	known *callers
+	found *Caller
+	wrong *failure // a credential was presented that is nobody's, or another's
+	// explicit: one of them was such as no browser adds unasked
+	explicit bool
+	fronted  bool // the connection is a front proxy's, which speaks for others
+}
+
+// claim takes one credential's caller, nil if it is nobody's.
+func (q *inquiry) claim(caller *Caller, otherwise *failure) {
+	switch {
+	case q.wrong != nil:
+	case caller == nil:
+		q.wrong = otherwise
+	case q.found != nil && q.found != caller:
+		q.wrong = otherwise
+	default:
+		q.found = caller
+	}
+}
+
+// connection takes what the connection says by itself: the certificate that it
+// was opened with, or the header of a front proxy. Both are chosen once, by a
+// browser or in front of one, and come with whatever any page makes it send.
+func (q *inquiry) connection(r *http.Request) {
+	if q.known.front.Header != "" && contains(q.known.front.From, remote(r.RemoteAddr)) {
+		// Its address, user and certificate are the front proxy's own.
+		q.fronted = true
+		q.front(r.Header)
+		return
+	}
+	if len(q.known.certified) > 0 && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		q.claim(q.known.byCertificate(r.TLS.VerifiedChains[0][0]), wrongCertificate)
+	}
+}
+
+// present takes one key. Space around it is tolerated, since QGIS sends
+// some, and an empty one is none.
+func (q *inquiry) present(key string, basic bool) {
+	key = strings.TrimSpace(key)
+	if key == "" {
+		return
+	}
+	q.explicit = q.explicit || !basic
+	q.claim(q.known.byKey(key), wrongKey)
+}
+
+// headers takes the credentials of X-Esri-Authorization and Authorization.
+func (q *inquiry) headers(h http.Header) {
+	for _, value := range h["X-Esri-Authorization"] {
+		if key, ok := scheme(value, "Bearer"); ok {
+			q.present(key, false)
+		} else if strings.TrimSpace(value) != "" {
+			q.claim(nil, wrongKey)
+		}
+	}
+	for _, value := range h["Authorization"] {
+		if key, ok := scheme(value, "Bearer"); ok {
+			q.present(key, false)
+		} else if encoded, ok := scheme(value, "Basic"); ok {
+			q.present(password(encoded), true)
+		}
+		// Another scheme, such as Negotiate, is not for us: no credential at all.
+	}
+}
+
+// scheme returns what follows the authentication scheme in a header's value, if
+// it has that scheme.
+func scheme(value, name string) (string, bool) {
+	value = strings.TrimLeft(value, " \t")
+	if len(value) < len(name) || !strings.EqualFold(value[:len(name)], name) {
+		return "", false
+	}
+	rest := value[len(name):]
+	return rest, rest == "" || rest[0] == ' ' || rest[0] == '\t'
+}
+
+// password returns the password of Basic credentials (RFC 7617), whoever the
+// user is. What cannot be decoded comes back as it is, and is nobody's key.
+func password(encoded string) string {
+	encoded = strings.TrimSpace(encoded)
+	decoded, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "\x00" + encoded
+	}
+	_, pass, found := strings.Cut(string(decoded), ":")
+	if !found || pass == "" {
+		return "\x00" // a user without a key is an attempt, and it failed
+	}
+	return pass
+}
+
+// query takes the tokens of a raw query and returns it without them.
+func (q *inquiry) query(raw string) string {
+	rest, tokens := cutTokens(raw)
+	q.tokens(tokens)
+	return rest
+}
+
+func (q *inquiry) tokens(tokens []string) {
+	for _, token := range tokens {
+		q.present(token, false)
+	}
+}
+
+// ambient reports whether all that speaks for the caller is something that a
+// browser adds by itself to whatever any page makes it send: its address, its
+// user, its certificate, the front proxy's session, or a Basic password that it
+// remembers.
+func (q *inquiry) ambient() bool {
+	return !q.explicit
+}
+
+// caller decides who it is that sent r.
+func (q *inquiry) caller(r *http.Request) (*Caller, *failure) {
+	switch {
+	case q.wrong != nil:
+		return nil, q.wrong
+	case q.found != nil:
+		if len(q.found.From) > 0 && !contains(q.found.From, remote(r.RemoteAddr)) {
+			return nil, wrongKey
+		}
+		return q.found, nil
+	case q.fronted:
+		return nil, unknownCaller
+	}
+	return q.known.byConnection(r.Context(), remote(r.RemoteAddr))
+}
