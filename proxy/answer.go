@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,7 +27,7 @@ func (x *exchange) tidy(res *http.Response) error {
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		x.answer.status = res.StatusCode
-		return nil
+		return nil // CORS has no say in WebSockets
 	}
 	if res.ContentLength > promptAbove || isStream(h) {
 		// ReverseProxy flushes after every write if it does not know the length.
@@ -36,7 +35,13 @@ func (x *exchange) tidy(res *http.Response) error {
 		res.ContentLength = -1
 	}
 	// The headers are handed over, since ReverseProxy would copy them one by one.
-	maps.Copy(x.answer.Header(), h)
+	out := x.answer.Header()
+	for name, values := range h {
+		if !isCORS(name) {
+			out[name] = values
+		}
+	}
+	x.proxy.guard.web.permit(out, x.in)
 	res.Header = nil
 	return nil
 }

@@ -187,6 +187,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 	)
 	h := w.Header()
 	clear(h) // of anything that was meant for another answer
+	p.guard.web.permit(h, r)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch f.status {

@@ -73,17 +73,30 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 func unwanted(name string) bool {
 	switch name {
 	case "X-Esri-Authorization", "Authorization", "Proxy-Authorization", "Forwarded", "Via",
-		"X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr",
+		"X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip",
 		"True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
 		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Host",
+		"X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Arr-Ssl", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Cert",
 		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
-		"Remote-User", "X-Remote-User", "Iv-User", "Sm-User",
+		"Remote-User", "X-Remote-User", "X-Webauth-User", "X-Authenticated-User", "X-Auth-Request-User", "X-Auth-Request-Email", "Iv-User", "Sm-User",
 		"Proxy", "Http2-Settings":
 		return true
 	}
-	// Gateways that put headers into variables make "-" and "_" the same, so an
-	// underscore is a second way to write any of these.
-	return strings.HasPrefix(name, "X-Forwarded") || strings.IndexByte(name, '_') >= 0
+	return strings.HasPrefix(name, "X-Forwarded") || !unmistakable(name)
+}
+
+// unmistakable reports whether a header's name is made of letters, digits and
+// hyphens. Gateways that put headers into variables (RFC 3875, section 4.1.18)
+// make "_" of the hyphen, and some of every other character, so each of those is
+// a second way to write a name that may not pass.
+func unmistakable(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if c != '-' && (c|0x20 < 'a' || 'z' < c|0x20) && (c < '0' || '9' < c) {
+			return false
+		}
+	}
+	return true
 }
 
 // takesGzip reports whether an Accept-Encoding allows gzip (RFC 9110, section 12.5.3).
@@ -109,8 +122,8 @@ func takesGzip(values []string) bool {
 func (x *exchange) report(began time.Time) {
 	x.proxy.log.LogAttrs(x.in.Context(), slog.LevelDebug, "request",
 		slog.String("method", x.in.Method),
-		slog.String("path", rawPath(x.in)),
-		slog.String("query", queryNames(x.query)),
+		slog.String("path", ascii(rawPath(x.in))),
+		slog.String("query", ascii(queryNames(x.query))),
 		slog.Int("status", x.answer.status),
 		slog.Int64("bytes", x.answer.written),
 		slog.Duration("took", time.Since(began)),

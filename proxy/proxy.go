@@ -37,6 +37,7 @@ type Config struct {
 	Upstreams []Upstream
 	Callers   []Caller
 	Front     Front             // the proxy before this one, if there is one
+	Origins   []string          // of web pages that may use the proxy, as https://maps.example.com
 	Patience  time.Duration     // how long a request waits for a sign-in; 0: DefaultPatience
 	Transport http.RoundTripper // to the upstreams; nil: NewTransport of the zero TransportConfig
 	Log       *slog.Logger      // nil: nothing is logged
@@ -80,6 +81,10 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
+	web, err := newOrigins(config.Origins)
+	if err != nil {
+		faults = append(faults, err)
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
@@ -88,6 +93,7 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 		guard: guard{
 			host:   strings.TrimSuffix(public.Hostname(), "."),
 			origin: public.Scheme + "://" + public.Host,
+			web:    web,
 		},
 		routes:    routes,
 		callers:   known,
@@ -134,13 +140,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // options answers an OPTIONS request, which needs no key and never reaches an
-// upstream: it says no more than which methods pass the guard.
+// upstream: it says no more than which methods pass the guard, and to pages of
+// configured origins that they may send them.
 func (p *Proxy) options(w http.ResponseWriter, r *http.Request) {
 	if f := p.guard.foreign(r); f != nil {
 		p.refuse(w, r, f)
 		return
 	}
 	w.Header().Set("Allow", allowed)
+	p.guard.web.preflight(w.Header(), r)
 	w.WriteHeader(http.StatusNoContent)
 }
 
