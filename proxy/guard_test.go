@@ -218,6 +218,9 @@ KEY
 Connection: close, X-Esri-Authorization
 X_Esri_Authorization: Bearer E
 x_forwarded_host: evil.example
+X.Esri!Authorization: Bearer E
+Client-Ip: 10.0.0.1
+X-Webauth-User: admin
 Authorization: Bearer callerkey0123456789abcdef
 Proxy-Authorization: Basic E
 X-Forwarded-For: 10.0.0.1
