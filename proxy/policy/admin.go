@@ -1,0 +1,44 @@
+package policy
+
+// isAdmin reports whether a path, given by its folded segments, is one of
+// administration. The first segment is the mount of an upstream, unless the
+// whole mount is for administration.
+//
+//	/portal/portaladmin           Portal's administrator directory
+//	/server/admin, /server/manager
+//	                              a server's administrator directory and Manager
+//	/server/rest/admin            definitions of hosted services
+//	/portal/webadaptor            the web adaptor's own configuration
+//	/…/datastoreadmin             a data store's
+//	/notebooks/admin, /mission/admin
+//	                              as any server's
+func isAdmin(segs []string) bool {
+	switch {
+	case len(segs) == 0:
+		return false
+	case adminName(segs[0]) || len(segs) > 1 && adminName(segs[1]):
+		return true
+	// Hosted services that the Portal passes on are below sharing/servers/ID/.
+	case len(segs) > 2 && segs[1] == "sharing" && segs[2] == "servers":
+		return hasPair(segs[2:], "rest", "admin") || len(segs) > 4 && adminName(segs[4])
+	}
+	return len(segs) > 2 && segs[1] == "rest" && segs[2] == "admin"
+}
+
+func adminName(seg string) bool {
+	switch seg {
+	case "admin", "manager", "portaladmin", "datastoreadmin", "webadaptor", "arcgisadmin":
+		return true
+	}
+	return false
+}
+
+// hasPair reports whether a is directly followed by b.
+func hasPair(segs []string, a, b string) bool {
+	for i := 1; i < len(segs); i++ {
+		if segs[i-1] == a && segs[i] == b {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,25 @@
+package policy
+
+import "strings"
+
+// Query makes the params of [Policy.Check] from a raw query. Names are compared
+// in any case, decoded once; a plus sign is a space, as in forms. Nothing is
+// dropped for being badly encoded.
+func Query(raw string) func(name string) []string {
+	return func(wanted string) []string {
+		wanted = fold(wanted)
+		var values []string
+		for parameter := range strings.SplitSeq(raw, "&") {
+			name, value, _ := strings.Cut(parameter, "=")
+			if fold(unescape(name)) == wanted {
+				values = append(values, unescape(value))
+			}
+		}
+		return values
+	}
+}
+
+func unescape(s string) string {
+	decoded, _ := percentDecode(strings.ReplaceAll(s, "+", " "))
+	return decoded
+}
