@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -59,6 +60,7 @@ var (
 	wrongFrontUser   = &failure{status: http.StatusUnauthorized, message: "the user that the front proxy names is not one caller's, or is another caller than what else was sent; check it against front_user in the config"}
 	crossSite        = &failure{status: http.StatusForbidden, message: "a page of another site may not use the proxy in the name of a caller who is known by what a browser adds by itself, such as its address or a remembered password; send a caller key with the request"}
 	callbackNeedsKey = &failure{status: http.StatusForbidden, message: "an answer with a callback can be read by any site, so it needs a caller key; leave the callback out, or send the key as the parameter token"}
+	pathTooLong      = &failure{status: http.StatusRequestURITooLong, message: "the path is longer than any that ArcGIS has; send parameters in the query or in a form"}
 	formTooLarge     = &failure{status: http.StatusRequestEntityTooLarge, message: "this form is too large to be searched for a caller key; send the key in the X-Esri-Authorization header, and the form may have any size"}
 	errRenewed       = &failure{status: http.StatusServiceUnavailable, retry: time.Second, message: "the sign-in had ended and has just been renewed, but this request's body was too large to be kept and sent again; repeat the request"}
 )
@@ -68,6 +70,9 @@ func badRequest(why string) *failure {
 }
 
 func brokenBody(err error) *failure {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &failure{status: http.StatusRequestTimeout, cause: err, message: "the request's body came too slowly, or not at all; send it again over a better connection"}
+	}
 	return &failure{status: http.StatusBadRequest, message: "the request's body ended before it was complete", cause: err}
 }
 
@@ -77,6 +82,11 @@ func signInBroken(identity string, err error) *failure {
 
 // failed answers for an exchange that ended in err.
 func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
+	if paced, ok := x.in.Body.(*pacedBody); ok && paced.stalled.Load() {
+		// net/http takes a connection whose read failed for one that has ended.
+		x.proxy.refuse(w, x.in, brokenBody(os.ErrDeadlineExceeded))
+		return
+	}
 	if x.in.Context().Err() != nil {
 		return // the caller has left; there is nobody to answer
 	}
@@ -195,6 +205,10 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 		// RFC 9110 wants a challenge. Not Basic: browsers would ask for a password,
 		// and the ArcGIS API for Python would change its way of signing in.
 		h.Set("WWW-Authenticate", `Bearer realm="arcproxy"`)
+	case http.StatusRequestTimeout:
+		if r.ProtoMajor == 1 {
+			h.Set("Connection", "close") // the rest of the body may still come
+		}
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", allowed)
 	}

@@ -12,6 +12,9 @@ import (
 // for: the one would tunnel and the other would echo the token.
 const allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
+// maxPath is the longest path that is looked at, in bytes as sent.
+const maxPath = 4 << 10
+
 // guard refuses requests by their form alone, before anything is looked up.
 type guard struct {
 	host   string // public_url's host name, without port
@@ -35,6 +38,9 @@ func (g guard) check(r *http.Request) *failure {
 		return wrongHost
 	}
 	raw := rawPath(r)
+	if len(raw) > maxPath {
+		return pathTooLong
+	}
 	if why := pathFault(raw); why != "" {
 		return badRequest("the path " + why)
 	}

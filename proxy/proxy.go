@@ -50,7 +50,9 @@ type Proxy struct {
 	routes    map[string]*upstream // by mount, read-only
 	callers   callers
 	tokens    Tokens
+	guesses   *guesses
 	patience  time.Duration
+	bodyTime  time.Duration
 	transport http.RoundTripper
 	buffers   *buffers
 	inflaters inflaters
@@ -98,7 +100,9 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 		routes:    routes,
 		callers:   known,
 		tokens:    tokens,
+		guesses:   newGuesses(),
 		patience:  config.Patience,
+		bodyTime:  bodyTime,
 		transport: config.Transport,
 		buffers:   newBuffers(),
 		log:       config.Log,
@@ -118,6 +122,8 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 
 // ServeHTTP answers one request. See the package comment for its path.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r, body := pace(w, r, p.bodyTime)
+	defer body.finish()
 	if f := p.guard.check(r); f != nil {
 		p.refuse(w, r, f)
 		return
@@ -183,7 +189,7 @@ func (x *exchange) admit() *failure {
 	}
 	caller, f := who.caller(r)
 	if f != nil {
-		pause(r.Context())
+		x.proxy.guesses.pause(r.Context(), remote(r.RemoteAddr), who.wrong != nil)
 		return f
 	}
 	if who.ambient() {
