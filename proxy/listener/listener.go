@@ -26,6 +26,11 @@ type Options struct {
 	// longest is closed: an honest caller speaks within a round trip, so a crowd
 	// of silent ones can't keep it out. Default 4096.
 	Waiting int
+	// Connections is how many connections there may be at the same time, and
+	// PerAddress how many of them from one IP address, or one IPv6 network of 64
+	// bits. One more is closed as it comes: those that are open are of use to
+	// somebody. Defaults 8192 and 2048.
+	Connections, PerAddress int
 	// Log hears of failures to accept. Default: nobody does.
 	Log *slog.Logger
 }
@@ -43,6 +48,7 @@ type Listener struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting list.List  // of net.Conn, the oldest first
+	open    crowd      // all that have been accepted and not closed
 	err     error      // why done is closed
 }
 
@@ -55,6 +61,12 @@ func New(inner net.Listener, tlsConfig *tls.Config, opts Options) *Listener {
 	}
 	if opts.Waiting <= 0 {
 		opts.Waiting = 4096
+	}
+	if opts.Connections <= 0 {
+		opts.Connections = 8192
+	}
+	if opts.PerAddress <= 0 {
+		opts.PerAddress = 2048
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -79,8 +91,14 @@ func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 // whose handshake is still to be done, or a plain connection. After Close the
 // error is [net.ErrClosed].
 func (l *Listener) Accept() (net.Conn, error) {
-	if l.tls == nil {
-		return l.inner.Accept()
+	for l.tls == nil {
+		c, err := l.inner.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c := l.admit(c); c != nil {
+			return c, nil
+		}
 	}
 	select {
 	case c := <-l.ready:
@@ -125,6 +143,10 @@ func (l *Listener) accept() {
 		c, err := l.inner.Accept()
 		if err == nil {
 			pause = 0
+			c := l.admit(c)
+			if c == nil {
+				continue
+			}
 			if e := l.enter(c); e != nil {
 				l.wg.Go(func() { l.await(c, e) })
 			}
@@ -150,7 +172,7 @@ func (l *Listener) accept() {
 
 // enter puts c among those that wait, and closes the oldest if they are too
 // many. It returns nil, and c is closed, if the Listener has stopped.
-func (l *Listener) enter(c net.Conn) *list.Element {
+func (l *Listener) enter(c *begun) *list.Element {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -173,7 +195,7 @@ func (l *Listener) leave(e *list.Element) {
 }
 
 // await waits for the first byte of c and hands c to Accept.
-func (l *Listener) await(c net.Conn, e *list.Element) {
+func (l *Listener) await(c *begun, e *list.Element) {
 	defer l.leave(e)
 	var first [1]byte
 	// A deadline that can't be set means a connection that is gone; the read tells.
@@ -183,7 +205,8 @@ func (l *Listener) await(c net.Conn, e *list.Element) {
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{}) // from here on, deadlines are the server's
-	var conn net.Conn = &begun{Conn: c, first: first[:]}
+	c.first = first[:]
+	var conn net.Conn = c
 	if first[0] == handshakeRecord {
 		conn = tls.Server(conn, l.tls)
 	}
@@ -199,6 +222,7 @@ func (l *Listener) await(c net.Conn, e *list.Element) {
 type begun struct {
 	net.Conn
 	first []byte // what is still to be read of it; used by Read alone
+	leave func() // gives back its place in the crowd
 }
 
 func (c *begun) Read(p []byte) (int, error) {
@@ -220,4 +244,10 @@ func (c *begun) CloseWrite() error {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
+}
+
+// Close implements [net.Conn].
+func (c *begun) Close() error {
+	c.leave()
+	return c.Conn.Close()
 }

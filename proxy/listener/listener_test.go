@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"),
 		// Its FileStorage notices that a lock was released within five seconds.
 		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"),
+		// net/http lingers for half a second after an answer that ends a connection.
+		goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"),
 		// Pebble's validation authority has no end.
 		goleak.IgnoreTopFunction("github.com/letsencrypt/pebble/v2/va.VAImpl.processTasks"),
 	)

@@ -1,0 +1,63 @@
+package listener
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// crowd counts open connections, all together and by address. The zero value is
+// empty. It is as large as the number of connections that it lets in.
+type crowd struct {
+	mu        sync.Mutex // guards what follows
+	all       int
+	byAddress map[netip.Addr]int
+}
+
+// admit counts c in, as a connection that is counted out when it is closed. It
+// returns nil, and c is closed, if there are too many.
+func (l *Listener) admit(c net.Conn) *begun {
+	addr := origin(c)
+	if !l.open.enter(addr, l.opts.Connections, l.opts.PerAddress) {
+		_ = c.Close()
+		return nil
+	}
+	return &begun{Conn: c, leave: sync.OnceFunc(func() { l.open.leave(addr) })}
+}
+
+// origin is what connections are counted by.
+func origin(c net.Conn) netip.Addr {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	if addr.Is6() { // who has one address of a network has them all
+		prefix, _ := addr.Prefix(64) // an IPv6 address has 64 bits
+		addr = prefix.Addr()
+	}
+	return addr
+}
+
+func (c *crowd) enter(addr netip.Addr, most, perAddress int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= most || c.byAddress[addr] >= perAddress {
+		return false
+	}
+	if c.byAddress == nil {
+		c.byAddress = map[netip.Addr]int{}
+	}
+	c.all++
+	c.byAddress[addr]++
+	return true
+}
+
+func (c *crowd) leave(addr netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.byAddress[addr]--; c.byAddress[addr] == 0 {
+		delete(c.byAddress, addr)
+	}
+}
