@@ -149,7 +149,11 @@ func TestLookup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := listen(t, listener.network, listener.listen)
 			_, port, _ := net.SplitHostPort(l.Addr().String())
-			for _, uid := range otherUIDs() {
+			uids := otherUIDs()
+			if name != "IPv4" { // a child takes a second to start under the race detector
+				uids = uids[len(uids)-1:]
+			}
+			for _, uid := range uids {
 				connectAs(t, uid, net.JoinHostPort(listener.dial, port))
 				s := accept(t, l)
 				eachSource(t, func(t *testing.T, from table) {
