@@ -42,6 +42,9 @@ install_for() {
 	if needs "arcgis-python demo" "$@" && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
 		missing+=(python3-venv)
 	fi
+	if needs qgis "$@" && ! /usr/bin/python3 -c 'import qgis.core' 2>/dev/null; then
+		missing+=(python3-qgis)
+	fi
 	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
 	if needs "arcgis-python demo" "$@"; then install_arcgis; fi
 	if needs okta-auth-js "$@"; then install_okta; fi

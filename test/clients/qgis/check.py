@@ -1,0 +1,156 @@
+"""QGIS through the proxy: its provider for ArcGIS feature services, with the
+caller's key in an authentication configuration, and certificates verified.
+
+Prints "ok: NAME" or "FAILED: NAME: why" for each check, and exits with 1 if one failed.
+Run it with the Python that Debian's python3-qgis is for.
+"""
+
+import collections
+import json
+import os
+import sys
+import traceback
+
+from qgis.core import Qgis, QgsApplication, QgsAuthMethodConfig, QgsFeatureRequest, QgsNetworkAccessManager, QgsRectangle, QgsVectorLayer
+from qgis.PyQt.QtNetwork import QSslCertificate
+
+HOST = "localhost:" + os.environ["PROXY_PORT"]
+TREES = "/server/rest/services/Trees/FeatureServer/0"
+KEY = os.environ["CALLER_KEY"]
+
+checks = []
+
+
+def check(name):
+    """Names a function as a check."""
+
+    def register(function):
+        checks.append((name, function))
+        return function
+
+    return register
+
+
+def equal(got, want):
+    if got != want:
+        raise AssertionError(f"got {got!r}, want {want!r}")
+
+
+def config(method, **values):
+    """Stores an authentication configuration as a person does in the options, and returns its id."""
+    made = QgsAuthMethodConfig(method)
+    made.setName(method + " of the caller")
+    made.setConfigMap(values)
+    stored = QgsApplication.authManager().storeAuthenticationConfig(made)
+    assert made.isValid() and (stored[0] if isinstance(stored, tuple) else stored), f"{method} was not stored"
+    return made.id()
+
+
+def open_layer(authcfg="", scheme="https"):
+    """Opens the layer of trees. What QGIS has in its cache, by URL alone, it forgets."""
+    QgsNetworkAccessManager.instance().cache().clear()
+    uri = f"crs='EPSG:4326' url='{scheme}://{HOST}{TREES}'"
+    if authcfg:
+        uri += f" authcfg='{authcfg}'"
+    return QgsVectorLayer(uri, "Trees", "arcgisfeatureserver")
+
+
+def read_all(layer):
+    """Reads every feature, which takes more requests than one, and looks at them."""
+    assert layer.isValid(), "the layer is not valid"
+    equal(layer.featureCount(), 3200)
+    ids, notes = set(), set()
+    for feature in layer.getFeatures():
+        ids.add(feature["OBJECTID"])
+        notes.add(feature["Notes"])
+        at = feature.geometry().asPoint()
+        assert -123 < at.x() < -122 and 45 < at.y() < 46, at
+    equal(ids, set(range(1, 3201)))
+    assert "Überhang zur Straße, 50% <pruned> & checked" in notes, list(notes)[:5]
+
+
+class Callers:
+    """Who the proxy takes QGIS for: the callers in the part of its log that is new."""
+
+    def __init__(self):
+        self.log = open(os.path.join(os.environ["RUN"], "arcproxy.err"), encoding="utf-8")
+        self.log.seek(0, os.SEEK_END)
+
+    def pages(self):
+        """The number of queries answered since, by caller."""
+        counted = collections.Counter()
+        for line in self.log:
+            said = json.loads(line)
+            if said["msg"] == "request" and said["path"] == TREES + "/query" and said["status"] == 200:
+                counted[said["caller"]] += 1
+        return counted
+
+
+def signed_in(layer_of, caller):
+    """Reads a layer, and expects that all its pages were this caller's."""
+    callers = Callers()
+    read_all(layer_of())
+    pages = callers.pages()
+    equal(set(pages), {caller})
+    assert pages[caller] > 3, pages
+
+
+@check("a layer with the key as Basic password")
+def _():
+    authcfg = config("Basic", username="anyone", password=KEY, realm="")
+    signed_in(lambda: open_layer(authcfg), "nightly")
+
+
+@check("a layer with the key as Esri token")
+def _():
+    authcfg = config("EsriToken", token=KEY)
+    signed_in(lambda: open_layer(authcfg), "nightly")
+
+
+@check("a layer known by address, over HTTPS and plain HTTP")
+def _():
+    signed_in(open_layer, "this machine")
+    signed_in(lambda: open_layer(scheme="http"), "this machine")
+
+
+@check("a filter by rectangle")
+def _():
+    layer = open_layer(config("EsriToken", token=KEY))
+    window = QgsRectangle(-122.7, 45.5, -122.6, 45.55)
+    inside = [f for f in layer.getFeatures(QgsFeatureRequest(window))]
+    assert 0 < len(inside) < 3200, len(inside)
+    assert all(window.contains(f.geometry().asPoint()) for f in inside)
+
+
+@check("a wrong key gets no layer")
+def _():
+    for wrong in config("Basic", username="anyone", password="WRONG" + KEY, realm=""), config("EsriToken", token="WRONG" + KEY):
+        layer = open_layer(wrong)
+        assert not layer.isValid(), "it is valid"
+
+
+os.makedirs(os.environ["QGIS_AUTH_DB_DIR_PATH"], exist_ok=True)
+app = QgsApplication([], False)
+app.initQgis()
+auth = QgsApplication.authManager()
+print("QGIS", Qgis.QGIS_VERSION)
+failed = 0
+try:
+    assert auth.setMasterPassword("of this run", True), "no store for authentication configurations"
+    for method in "Basic", "EsriToken":
+        assert method in auth.authMethodsKeys(), f"no authentication method {method}"
+    root = QSslCertificate.fromPath(os.environ["PROXY_ROOT"])
+    assert root and auth.storeCertAuthority(root[0]), "the proxy's root was not stored"
+    auth.rebuildCaCertsCache()
+    auth.rebuildTrustedCaCertsCache()
+    for name, function in checks:
+        try:
+            function()
+            print("ok:", name, flush=True)
+        except Exception as e:
+            failed += 1
+            print(f"FAILED: {name}: {type(e).__name__}: {str(e)[:500]}", flush=True)
+            traceback.print_exc(limit=-6, file=sys.stdout)
+finally:
+    app.exitQgis()
+sys.exit(1 if failed else 0)
