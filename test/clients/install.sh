@@ -45,9 +45,15 @@ install_for() {
 	if needs qgis "$@" && ! /usr/bin/python3 -c 'import qgis.core' 2>/dev/null; then
 		missing+=(python3-qgis)
 	fi
+	for tool in slowhttptest sslscan; do
+		if needs $tool "$@" && ! command -v $tool >/dev/null; then
+			missing+=($tool)
+		fi
+	done
 	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
 	if needs "arcgis-python demo" "$@"; then install_arcgis; fi
 	if needs okta-auth-js "$@"; then install_okta; fi
+	if needs h2spec "$@"; then install_h2spec; fi
 }
 
 # needs NAMES CLIENT… is true if one of the clients is among the names.
@@ -92,6 +98,21 @@ install_okta() {
 	fi
 	cp "$from/check.mjs" "$to"
 	echo "okta-auth-js $(node -p "require('$to/node_modules/@okta/okta-auth-js/package.json').version")"
+}
+
+# install_h2spec builds h2spec in a module of its own: its versions have tags that
+# Go takes in a module only, and the program has no need of it.
+install_h2spec() {
+	local version=v2.2.1+incompatible module=$work/h2spec
+	if [ "$(cat "$module/.made-from" 2>/dev/null)" != "$version" ] || [ ! -x "$work/bin/h2spec" ]; then
+		echo "building h2spec"
+		rm -rf "$module"
+		mkdir -p "$module" "$work/bin"
+		(cd "$module" && go mod init h2spec.test && retry 4 go get "github.com/summerwind/h2spec/cmd/h2spec@$version" &&
+			go build -o "$work/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec) 2>"$module/log" ||
+			{ cat "$module/log" >&2; return 1; }
+		echo "$version" >"$module/.made-from"
+	fi
 }
 
 # build builds the program and the simulation.
