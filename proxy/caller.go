@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	"arcproxy/proxy/peer"
+	"arcproxy/proxy/policy"
 )
 
 // Caller is who may use the proxy, and as whom.
@@ -32,6 +33,12 @@ type Caller struct {
 	OSUser string
 	// FrontUser is the user in the header of [Front].
 	FrontUser string
+
+	Rules  policy.Rules  // what it may do; administration is off by default
+	Limits policy.Limits // how much at a time; by default, anything
+
+	policy  *policy.Policy  // Rules, compiled
+	limiter *policy.Limiter // of Limits; nil: any
 }
 
 // callers is the list of who may use the proxy. It is read-only.
@@ -74,6 +81,9 @@ func newCallers(configured []Caller, front Front) (callers, error) {
 		if caller.Name == "" || caller.Identity == "" {
 			fault("caller %q: it needs a name and an identity", caller.Name)
 			continue
+		}
+		if err := caller.rules(); err != nil {
+			faults = append(faults, err)
 		}
 		if caller.KeySHA256 != nil {
 			unique(caller, "key", keyHash(*caller.KeySHA256))

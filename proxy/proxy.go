@@ -142,6 +142,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, r, f)
 		return
 	}
+	leave, f := x.enter()
+	defer leave()
+	if f == nil {
+		f = x.readBody()
+	}
+	if f != nil {
+		p.refuse(w, r, f)
+		return
+	}
 	x.forward(w)
 }
 
@@ -174,8 +183,8 @@ type exchange struct {
 	peeked    peeked // the answer's body, if its beginning had to be looked at
 }
 
-// admit finds out who the caller is and takes in as much of the body as has to
-// be known before anything is sent.
+// admit finds out who the caller is, for which a form has to be read, and
+// whether it may do this.
 func (x *exchange) admit() *failure {
 	r := x.in
 	who := inquiry{known: &x.proxy.callers}
@@ -198,5 +207,5 @@ func (x *exchange) admit() *failure {
 		}
 	}
 	x.caller = caller
-	return x.readBody()
+	return x.permitted()
 }
