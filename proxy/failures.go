@@ -192,7 +192,7 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 		slog.String("reason", f.message),
 		because,
 		slog.String("method", r.Method),
-		slog.String("path", r.URL.Path),
+		slog.String("path", ascii(rawPath(r))),
 		slog.String("remote", r.RemoteAddr),
 	)
 	h := w.Header()

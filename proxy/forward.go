@@ -1,20 +1,21 @@
 package proxy
 
 import (
-	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
 	"time"
+
+	"arcproxy/proxy/audit"
 )
 
 // forward sends x to its upstream and its answer to w. Each exchange has a
 // ReverseProxy of its own, which is no more than a handful of fields, so that
 // its steps know what they belong to.
 func (x *exchange) forward(w http.ResponseWriter) {
-	if x.proxy.log.Enabled(x.in.Context(), slog.LevelDebug) {
-		defer x.report(time.Now())
+	if x.proxy.trail != nil {
+		defer x.record(time.Now())
 	}
 	x.answer.ResponseWriter = w
 	x.forwarder = httputil.ReverseProxy{
@@ -117,35 +118,21 @@ func takesGzip(values []string) bool {
 	return false
 }
 
-// report writes the one line of an exchange. Of a query it tells the names of
-// the parameters only: values may be secrets, or simply nobody's business.
-func (x *exchange) report(began time.Time) {
-	x.proxy.log.LogAttrs(x.in.Context(), slog.LevelDebug, "request",
-		slog.String("method", x.in.Method),
-		slog.String("path", ascii(rawPath(x.in))),
-		slog.String("query", ascii(queryNames(x.query))),
-		slog.Int("status", x.answer.status),
-		slog.Int64("bytes", x.answer.written),
-		slog.Duration("took", time.Since(began)),
-		slog.String("caller", x.caller.Name),
-		slog.String("identity", x.caller.Identity),
-	)
-}
-
-// queryNames lists the names in a raw query, the first few hundred bytes of them.
-func queryNames(raw string) string {
-	var b strings.Builder
-	for start := 0; start < len(raw) && b.Len() < 256; {
-		name, end := nextParameter(raw, start)
-		if name > start {
-			if b.Len() > 0 {
-				b.WriteByte(' ')
-			}
-			b.WriteString(raw[start:min(name, start+64)])
-		}
-		start = end + 1
-	}
-	return b.String()
+// record writes the one line of an exchange, also if it was cut off.
+func (x *exchange) record(began time.Time) {
+	x.proxy.trail.Write(&audit.Record{
+		Time:     began,
+		Caller:   x.caller.Name,
+		Identity: x.caller.Identity,
+		Address:  x.in.RemoteAddr,
+		Method:   x.in.Method,
+		Path:     rawPath(x.in),
+		RawQuery: x.query,
+		Status:   x.answer.status,
+		Bytes:    x.answer.written,
+		Duration: time.Since(began),
+		Renewed:  x.renewed,
+	})
 }
 
 // block is the size of the buffers that bodies pass through.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"arcproxy/auth"
+	"arcproxy/proxy/audit"
 )
 
 // DefaultPatience is how long a request waits for a sign-in when [Config] does not say.
@@ -25,6 +26,12 @@ type Tokens interface {
 	Token(ctx context.Context, identity string) (auth.Grant, error)
 	// Drop forgets the identity's access token if it still is this one.
 	Drop(identity string, token auth.Secret)
+}
+
+// Trail keeps the record of what was forwarded; [*audit.Trail] does.
+type Trail interface {
+	// Write takes the record of one request that has ended, and does not wait.
+	Write(*audit.Record)
 }
 
 // Upstream is a Portal or server. https://gis.example.com/portal is mounted at
@@ -40,6 +47,7 @@ type Config struct {
 	Origins   []string          // of web pages that may use the proxy, as https://maps.example.com
 	Patience  time.Duration     // how long a request waits for a sign-in; 0: DefaultPatience
 	Transport http.RoundTripper // to the upstreams; nil: NewTransport of the zero TransportConfig
+	Trail     Trail             // nil: no record is kept
 	Log       *slog.Logger      // nil: nothing is logged
 }
 
@@ -57,6 +65,7 @@ type Proxy struct {
 	buffers   *buffers
 	inflaters inflaters
 	misfits   misfits
+	trail     Trail // nil: none
 	log       *slog.Logger
 	// complaints is log for ReverseProxy. It is told of broken bodies only, and
 	// no URLs.
@@ -105,6 +114,7 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 		bodyTime:  bodyTime,
 		transport: config.Transport,
 		buffers:   newBuffers(),
+		trail:     config.Trail,
 		log:       config.Log,
 	}
 	if p.patience <= 0 {
@@ -170,13 +180,14 @@ func (p *Proxy) options(w http.ResponseWriter, r *http.Request) {
 // exchange is one request on its way through the proxy, from the moment that
 // its route is known.
 type exchange struct {
-	proxy  *Proxy
-	in     *http.Request // as the caller sent it; never changed
-	to     *upstream
-	caller *Caller
-	query  string // the raw query without the caller's token
-	body   body
-	socket bool // it is a WebSocket handshake
+	proxy   *Proxy
+	in      *http.Request // as the caller sent it; never changed
+	to      *upstream
+	caller  *Caller
+	query   string // the raw query without the caller's token
+	body    body
+	renewed bool // the first token was refused, and a fresh one was taken
+	socket  bool // it is a WebSocket handshake
 
 	forwarder httputil.ReverseProxy
 	answer    answer // where the answer goes, and what of it was seen

@@ -40,6 +40,7 @@ func (x *exchange) again(out *http.Request, refused auth.Secret) (*http.Response
 		p.misfits.remember(pair, refused, time.Now())
 		return nil, errFreshRefused
 	}
+	x.renewed = true
 	if !x.body.replayable() {
 		return nil, errRenewed
 	}
