@@ -52,7 +52,8 @@ install_for() {
 	done
 	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
 	if needs "arcgis-python demo" "$@"; then install_arcgis; fi
-	if needs okta-auth-js "$@"; then install_okta; fi
+	if needs rest-js "$@"; then install_node rest-js @esri/arcgis-rest-request; fi
+	if needs okta-auth-js "$@"; then install_node okta-auth-js @okta/okta-auth-js; fi
 	if needs h2spec "$@"; then install_h2spec; fi
 }
 
@@ -82,13 +83,14 @@ install_arcgis() {
 	"$venv/bin/pip" list 2>/dev/null | grep '^arcgis '
 }
 
-# install_okta installs Okta's SDK as its lock file says, outside of the source tree.
-install_okta() {
-	local from=$here/okta-auth-js to=$work/okta-auth-js wanted
+# install_node NAME PACKAGE installs what a client in JavaScript needs, as its lock
+# file says, outside of the source tree, and says which version of the package it is.
+install_node() {
+	local from=$here/$1 to=$work/$1 wanted
 	command -v npm >/dev/null || { echo "Node.js with npm is not installed" >&2; return 1; }
 	wanted=$(node --version && sha256sum <"$from/package-lock.json")
 	if [ "$(cat "$to/.made-from" 2>/dev/null)" != "$wanted" ]; then
-		echo "installing Okta's SDK"
+		echo "installing $2"
 		rm -rf "$to"
 		mkdir -p "$to"
 		cp "$from/package.json" "$from/package-lock.json" "$to"
@@ -97,7 +99,7 @@ install_okta() {
 		echo "$wanted" >"$to/.made-from"
 	fi
 	cp "$from/check.mjs" "$to"
-	echo "okta-auth-js $(node -p "require('$to/node_modules/@okta/okta-auth-js/package.json').version")"
+	echo "$2 $(node -p "JSON.parse(fs.readFileSync('$to/node_modules/$2/package.json')).version")"
 }
 
 # install_h2spec builds h2spec in a module of its own: its versions have tags that
