@@ -192,11 +192,12 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 		slog.String("reason", f.message),
 		because,
 		slog.String("method", r.Method),
-		slog.String("path", ascii(rawPath(r))),
+		slog.String("path", ascii(r.URL.EscapedPath())),
 		slog.String("remote", r.RemoteAddr),
 	)
 	h := w.Header()
 	clear(h) // of anything that was meant for another answer
+	hangUp(h, r)
 	p.guard.web.permit(h, r)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -330,3 +330,19 @@ func TestHTTP2(t *testing.T) {
 		t.Errorf("the upstream was asked for %v", r)
 	}
 }
+
+// Whoever sent a length beside the chunks may have hidden a request behind them.
+func TestTheConnectionEndsAfterChunks(t *testing.T) {
+	var up seen
+	s := start(t, up.ServeHTTP)
+	for path, status := range map[string]int{"/portal/x": 200, "/portal/../x": 400} {
+		res := s.raw("POST " + path + " HTTP/1.1\nHOST\nKEY\nContent-Length: 6\nTransfer-Encoding: chunked\n\n0\n\nGET /portal/hidden HTTP/1.1\nHOST\nKEY\n\n")
+		defer res.Body.Close()
+		if res.StatusCode != status || !res.Close {
+			t.Errorf("%s: %s, and the connection stays open: %v", path, res.Status, !res.Close)
+		}
+	}
+	if r, _, n := up.get(); n != 1 {
+		t.Errorf("the upstream was asked %d times, last for %s", n, r.RequestURI)
+	}
+}

@@ -134,6 +134,7 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r, body := pace(w, r, p.bodyTime)
 	defer body.finish()
+	hangUp(w.Header(), r)
 	if f := p.guard.check(r); f != nil {
 		p.refuse(w, r, f)
 		return
