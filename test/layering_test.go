@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"arcproxy/cache/storage":            {"arcproxy/auth", "arcproxy/cache"},
 	"arcproxy/proxy":                    {"arcproxy/auth", "arcproxy/proxy/audit", "arcproxy/proxy/issue", "arcproxy/proxy/peer", "arcproxy/proxy/policy"},
 	"arcproxy/proxy/audit":              {},
+	"arcproxy/proxy/issue":              {},
 	"arcproxy/proxy/listener":           {},
 	"arcproxy/proxy/peer":               {},
 	"arcproxy/proxy/policy":             {},
