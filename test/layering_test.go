@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"arcproxy/proxy/policy":             {},
 	"arcproxy/cmd/arcproxy":             {"arcproxy/…"},
 	"arcproxy/test":                     {},
+	"arcproxy/test/attack":              {},
 	"arcproxy/test/bench":               {"arcproxy/auth", "arcproxy/proxy", "arcproxy/proxy/…"},
 	"arcproxy/test/sandbox":             {"arcproxy/test/sandbox/…"},
 	"arcproxy/test/sandbox/okta":        {},
