@@ -25,6 +25,12 @@ const (
 	ipName
 )
 
+// CheckSAN returns what is wrong with a [Caller.CertSAN], nil if nothing is.
+func CheckSAN(name string) error {
+	_, err := parseSAN(name)
+	return err
+}
+
 // parseSAN reads a name as a config has it. The four kinds look different: only
 // an IP address parses as one, only a URI holds a colon then, only an e-mail
 // address an "@".

@@ -20,6 +20,12 @@ type Front struct {
 	Header string         // where it names the user
 }
 
+// Check returns what is wrong with f, nil if nothing is.
+func (f Front) Check() error {
+	_, err := f.checked()
+	return err
+}
+
 // checked returns f with its header's name in canonical form.
 func (f Front) checked() (Front, error) {
 	if f.Header == "" && len(f.From) == 0 {

@@ -33,6 +33,12 @@ func newOrigins(configured []string) (origins, error) {
 	return o, errors.Join(faults...)
 }
 
+// CheckOrigin returns what is wrong with one of [Config.Origins], nil if nothing is.
+func CheckOrigin(origin string) error {
+	_, err := newOrigins([]string{origin})
+	return err
+}
+
 // parseOrigin returns an origin as browsers write it (RFC 6454, section 6.2):
 // in small letters, without a default port.
 func parseOrigin(text string) (string, bool) {

@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base32"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +26,7 @@ import (
 	"arcproxy/auth/okta"
 	"arcproxy/auth/portal"
 	"arcproxy/proxy"
+	"arcproxy/proxy/audit"
 	"arcproxy/proxy/listener"
 )
 
@@ -65,12 +63,7 @@ type file struct {
 		TOTPSecret string `toml:"totp_secret"`
 	} `toml:"identities"`
 
-	Callers []struct {
-		Name     string   `toml:"name"`
-		Identity string   `toml:"identity"`
-		Key      string   `toml:"key"`
-		From     []string `toml:"from"`
-	} `toml:"callers"`
+	Callers []fileCaller `toml:"callers"`
 
 	TLS struct {
 		Mode     string `toml:"mode"`
@@ -80,7 +73,29 @@ type file struct {
 		Agreed   bool   `toml:"agreed"`
 		CA       string `toml:"ca"`
 		CAFile   string `toml:"ca_file"`
+		ClientCA string `toml:"client_ca_file"`
 	} `toml:"tls"`
+
+	Front struct {
+		From   []string `toml:"from"`
+		Header string   `toml:"header"`
+	} `toml:"front"`
+
+	Web struct {
+		Origins []string `toml:"origins"`
+	} `toml:"web"`
+
+	Limits struct {
+		Connections           int    `toml:"connections"`
+		ConnectionsPerAddress int    `toml:"connections_per_address"`
+		Tokens                string `toml:"tokens"`
+	} `toml:"limits"`
+
+	Audit struct {
+		File      string `toml:"file"`
+		MaxSizeMB int    `toml:"max_size_mb"`
+		Keep      int    `toml:"keep"`
+	} `toml:"audit"`
 
 	Network struct {
 		CAFile string `toml:"ca_file"`
@@ -103,7 +118,12 @@ type config struct {
 	Servers    []*url.URL
 	Identities []auth.Identity
 	Callers    []proxy.Caller
+	Front      proxy.Front
+	Origins    []string // of web pages
 	TLS        listener.Config
+	Limits     listener.Options
+	TokenLife  time.Duration // the longest, of tokens of the proxy's own; 0: its default
+	Audit      audit.Config
 	RootCAs    *x509.CertPool // nil: the system's
 	Log        logConfig
 	Notes      []string // what is possible but unwise, for `arcproxy check`
@@ -283,7 +303,11 @@ func parseConfig(ctx context.Context, text []byte, dir string, env environment) 
 	}
 	p.mounts(c)
 	p.identities(c, &f)
+	p.front(c, &f)
 	p.callers(c, &f)
+	p.origins(c, &f)
+	p.limits(c, &f)
+	p.audit(c, &f)
 	p.tls(c, &f)
 	c.RootCAs = p.certPool("network.ca_file", f.Network.CAFile)
 	c.Log.Format = oneOf(p, "log.format", f.Log.Format, "auto", "auto", "text", "json")
@@ -527,80 +551,6 @@ func isBase32(s auth.Secret) error {
 	return nil
 }
 
-func (p *parser) callers(c *config, f *file) {
-	if len(f.Callers) == 0 {
-		p.fault("callers", "is missing; write at least one [[callers]], who may use which identity")
-	}
-	names, keys := map[string]bool{}, map[[32]byte]string{}
-	for i, x := range f.Callers {
-		key := func(name string) string { return fmt.Sprintf("callers[%d].%s", i, name) }
-		caller := proxy.Caller{Name: x.Name, Identity: x.Identity}
-		if x.Name == "" {
-			p.fault(key("name"), "is missing; write a name, it is what logs call this caller")
-		} else if names[x.Name] {
-			p.fault(key("name"), "%q is there twice; give each caller its own name", x.Name)
-		}
-		names[x.Name] = true
-		if _, ok := c.identity(x.Identity); !ok {
-			known := make([]string, len(c.Identities))
-			for i, id := range c.Identities {
-				known[i] = strconv.Quote(id.Name)
-			}
-			p.fault(key("identity"), "%q is not an identity of this file; write one of: %s", x.Identity, strings.Join(known, ", "))
-		}
-		if x.Key == "" && len(x.From) == 0 {
-			p.fault(fmt.Sprintf("callers[%d]", i), "has neither key nor from, so nobody could be it; make a key with `arcproxy key %s`, or write from = [\"127.0.0.0/8\", \"::1/128\"]", cmp.Or(x.Name, "NAME"))
-		}
-		if x.Key != "" {
-			caller.KeySHA256 = p.callerKey(key("key"), x.Key)
-			if caller.KeySHA256 != nil {
-				if other, twice := keys[*caller.KeySHA256]; twice {
-					p.fault(key("key"), "is also the key of %q; make each caller its own with `arcproxy key`", other)
-				}
-				keys[*caller.KeySHA256] = x.Name
-			}
-		}
-		for j, text := range x.From {
-			prefix, err := parsePrefix(text)
-			if err != nil {
-				p.fault(key("from"), "entry %d, %q, is not an address or a prefix; write one like 10.1.2.3 or 10.0.0.0/8", j+1, text)
-				continue
-			}
-			caller.From = append(caller.From, prefix)
-		}
-		c.Callers = append(c.Callers, caller)
-	}
-}
-
-// callerKey reads "sha256:HEX" or a reference to the key itself.
-func (p *parser) callerKey(key, value string) *[32]byte {
-	if text, ok := strings.CutPrefix(value, "sha256:"); ok {
-		sum, err := hex.DecodeString(text)
-		if err != nil || len(sum) != sha256.Size {
-			p.fault(key, "is not the 64 hexadecimal digits of a SHA-256; make a key with `arcproxy key`, it prints the line to write")
-			return nil
-		}
-		return (*[32]byte)(sum)
-	}
-	source := p.secret(key, value, nil)
-	if source == nil {
-		return nil
-	}
-	secret, err := source(p.ctx)
-	if err != nil {
-		p.fault(key, "%v", err)
-		return nil
-	}
-	// A key is a bearer credential that can be guessed offline by nobody and
-	// online by everybody, so it has to be long.
-	if len(secret.Reveal()) < 22 {
-		p.fault(key, "is shorter than 22 characters, too short for 128 random bits; make one with `arcproxy key`")
-		return nil
-	}
-	sum := sha256.Sum256([]byte(secret.Reveal()))
-	return &sum
-}
-
 func (p *parser) tls(c *config, f *file) {
 	t := &c.TLS
 	if c.PublicURL != nil {
@@ -629,6 +579,7 @@ func (p *parser) tls(c *config, f *file) {
 	stray("tls.email", f.TLS.Email, listener.ModeACME)
 	stray("tls.ca", f.TLS.CA, listener.ModeACME)
 	stray("tls.ca_file", f.TLS.CAFile, listener.ModeACME)
+	p.clientCAs(c, f)
 	if t.Mode == listener.ModeOff && c.PublicURL != nil && c.PublicURL.Scheme == "https" && f.PublicURL != "" && c.PublicURL.Hostname() == "localhost" {
 		p.fault("public_url", "is https on this machine, but tls.mode is \"off\"; write http, or another mode")
 	}
@@ -664,18 +615,6 @@ func (p *parser) certPool(key, name string) *x509.CertPool {
 		p.fault(key, "holds no PEM certificate; it must have at least one BEGIN CERTIFICATE block")
 	}
 	return pool
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		prefix, err := netip.ParsePrefix(text)
-		return prefix.Masked(), err
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return addr.Prefix(addr.BitLen())
 }
 
 func isLoopback(host string) bool {

@@ -67,6 +67,12 @@ func (at *positions) add(path string, line int) {
 	}
 }
 
+// has reports whether path stands in the text.
+func (at *positions) has(path string) bool {
+	_, ok := at.lines[path]
+	return ok
+}
+
 // line returns where path stands, else where the table stands that it is
 // missing from, else 0.
 func (at *positions) line(path string) int {

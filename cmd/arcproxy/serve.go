@@ -11,7 +11,9 @@ import (
 
 	"arcproxy/auth"
 	"arcproxy/proxy"
+	"arcproxy/proxy/audit"
 	"arcproxy/proxy/listener"
+	"arcproxy/proxy/peer"
 )
 
 // drainTimeout is how long requests in flight may still take after SIGTERM.
@@ -58,6 +60,7 @@ func logSteps(log *slog.Logger) func(auth.Event) {
 // server is the whole running proxy: tokens, handler, listener.
 type server struct {
 	engine   *engine
+	trail    *audit.Trail
 	tls      *listener.TLS
 	listener *listener.Listener
 	http     *http.Server
@@ -81,12 +84,18 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 	if s.engine, err = newEngine(ctx, c, log, tell); err != nil {
 		return nil, err
 	}
+	if s.trail, err = audit.New(c.Audit, log); err != nil {
+		return nil, err
+	}
 	handler, err := proxy.New(proxy.Config{
 		PublicURL: c.PublicURL,
 		Upstreams: c.upstreams(),
 		Callers:   c.Callers,
+		Front:     c.Front,
+		Origins:   c.Origins,
 		Patience:  c.Patience,
 		Transport: s.engine.transport,
+		Trail:     s.trail,
 		Log:       log,
 	}, s.engine.cache)
 	if err != nil {
@@ -96,8 +105,13 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 	if s.tls, err = listener.Configure(ctx, c.TLS, s.engine.storage, log); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	s.listener = listener.New(inner, s.tls.Config(), listener.Options{Log: log})
+	s.listener = listener.New(inner, s.tls.Config(), listener.Options{
+		Connections: c.Limits.Connections,
+		PerAddress:  c.Limits.PerAddress,
+		Log:         log,
+	})
 	s.http = listener.Server(s.tls.HTTPChallenge(handler), log)
+	s.http.ConnContext = peer.ConnContext
 	return s, nil
 }
 
@@ -137,5 +151,10 @@ func (s *server) close() {
 	}
 	if s.engine != nil {
 		s.engine.close()
+	}
+	if s.trail != nil {
+		if err := s.trail.Close(); err != nil {
+			s.log.Error("the last audit records were not written", "error", err)
+		}
 	}
 }
