@@ -1,5 +1,6 @@
-"""Searches what the proxy answered curl, and what it logged, for every secret
-that the simulated systems know or have issued, and for the caller's key.
+"""Searches what the proxy answered curl, what it logged and what it recorded of
+requests for every secret that the simulated systems know or have issued, and for
+the caller's key; and looks at whose requests the record says they were.
 
 A user's own details are no secret; passwords, codes, cookies, assertions, tokens are.
 """
@@ -43,6 +44,17 @@ if (run / "curl.log").exists():  # curl was among the chosen clients
     search("no secret in a header of an answer", answers.glob("*.headers"), secrets | {key})
     search("no secret in a body of an answer", answers.glob("*.body"), secrets | {key})
 search("no secret in what the proxy printed", [run / "arcproxy.out", run / "arcproxy.err", run / "trust.err"], secrets | {key})
+audit = run / "audit.jsonl"
+search("no secret in the record of requests", [audit], secrets | {key})
+with open(audit, encoding="utf-8") as f:
+    requests = [json.loads(line) for line in f]
+whose = {(r["caller"], r["identity"]) for r in requests}
+known = {("nightly", "alice"), ("this machine", "carol")}
+if whose == known:
+    print(f"ok: the record of requests says whose they were: {len(requests)} requests")
+else:
+    failed = 1
+    print(f"FAILED: the record of requests says whose they were: {len(requests)} requests of {whose}")
 state = [f for f in (run / "state").rglob("*") if f.is_file()]
 search("no secret in the state directory", state, secrets | {key})
 loose = [f for f in [run / "state", *(run / "state").rglob("*")] if f.stat().st_mode & 0o077]

@@ -145,6 +145,9 @@ mode = "local"
 [network]
 ca_file = "$SANDBOX_CA"
 
+[audit]
+file = "$run/audit.jsonl"
+
 [log]
 format = "json"
 level  = "debug"
