@@ -48,6 +48,7 @@ type callers struct {
 	users     []*Caller // by operating-system user
 	fronted   map[string]*Caller
 	addressed []*Caller // by address alone
+	named     map[string]*Caller
 	front     Front
 	names     *peer.Users
 }
@@ -55,7 +56,7 @@ type callers struct {
 // newCallers sorts the configured callers; its error joins every fault.
 func newCallers(configured []Caller, front Front) (callers, error) {
 	var (
-		c      = callers{fronted: map[string]*Caller{}, names: peer.NewUsers()}
+		c      = callers{fronted: map[string]*Caller{}, named: map[string]*Caller{}, names: peer.NewUsers()}
 		faults []error
 		taken  = map[any]string{}
 	)
@@ -82,6 +83,10 @@ func newCallers(configured []Caller, front Front) (callers, error) {
 			fault("caller %q: it needs a name and an identity", caller.Name)
 			continue
 		}
+		if c.named[caller.Name] != nil {
+			fault("there are two callers %q", caller.Name)
+		}
+		c.named[caller.Name] = caller
 		if err := caller.rules(); err != nil {
 			faults = append(faults, err)
 		}
@@ -186,7 +191,7 @@ func (c *callers) byUser(ctx context.Context, addr netip.Addr) (found *Caller, f
 		return nil, &failure{status: unknownUser.status, message: unknownUser.message, cause: err}
 	}
 	for _, caller := range c.users {
-		if !c.names.Is(uid, caller.OSUser) || len(caller.From) > 0 && !contains(caller.From, addr) {
+		if !c.names.Is(uid, caller.OSUser) || !caller.at(addr) {
 			continue
 		}
 		if found != nil {
@@ -195,6 +200,11 @@ func (c *callers) byUser(ctx context.Context, addr netip.Addr) (found *Caller, f
 		found = caller
 	}
 	return found, nil
+}
+
+// at reports whether the caller may call from this address.
+func (c *Caller) at(addr netip.Addr) bool {
+	return len(c.From) == 0 || contains(c.From, addr)
 }
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {

@@ -38,11 +38,16 @@ func (f *failure) Error() string { return f.message }
 // Those are 400 in the body; the HTTP status says what it is.
 func (f *failure) code() int {
 	switch f.status {
+	case http.StatusOK:
+		return codeInvalid
 	case http.StatusUnauthorized, http.StatusForbidden, 498, 499:
 		return http.StatusBadRequest
 	}
 	return f.status
 }
+
+// codeInvalid is ArcGIS's code for a token that is no longer good.
+const codeInvalid = 498
 
 // How a caller can say who it is.
 const presentKey = "send your caller key as X-Esri-Authorization: Bearer KEY, as Authorization: Bearer KEY, as the password of HTTP Basic, or as the parameter token"
@@ -55,6 +60,9 @@ var (
 	unknownCaller    = &failure{status: http.StatusUnauthorized, message: "the proxy does not know who is calling; " + presentKey}
 	wrongKey         = &failure{status: http.StatusUnauthorized, message: "the caller key is not one that the proxy knows, or not for use from this address; check it against the callers in the config, or make a new one with `arcproxy key`"}
 	ambiguousAddress = &failure{status: http.StatusUnauthorized, message: "several callers share this address, so it does not say who is calling; " + presentKey}
+	// tokenEnded is what a Portal would say, status, code and words, because it is
+	// the client's own token that has ended: it is to sign in again.
+	tokenEnded       = &failure{status: http.StatusOK, message: "Invalid token."}
 	unknownUser      = &failure{status: http.StatusUnauthorized, message: "the system does not say with certainty which user this connection belongs to, so it does not say who is calling; connect once more, or " + presentKey}
 	wrongCertificate = &failure{status: http.StatusUnauthorized, message: "the client certificate is not one caller's, or it is another caller's than what else was sent; check it against cert_san and cert_sha256 in the config"}
 	wrongFrontUser   = &failure{status: http.StatusUnauthorized, message: "the user that the front proxy names is not one caller's, or is another caller than what else was sent; check it against front_user in the config"}
@@ -241,7 +249,10 @@ var page = template.Must(template.New("failure").Parse(`<!DOCTYPE html>
 // render returns the Content-Type and body of f for r: a page for a browser that
 // shows one, a callback where one was asked for, else JSON as ArcGIS writes it.
 func (f *failure) render(r *http.Request) (string, []byte) {
-	message := harmless(f.message)
+	message := f.message
+	if f != tokenEnded {
+		message = harmless(message)
+	}
 	details := make([]string, len(f.details))
 	for i, detail := range f.details {
 		details[i] = harmless(detail)

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+
+	"arcproxy/proxy/issue"
 )
 
 // inquiry gathers what a request says about who sent it. Every credential in
@@ -15,6 +17,9 @@ type inquiry struct {
 	// explicit: one of them was such as no browser adds unasked
 	explicit bool
 	fronted  bool // the connection is a front proxy's, which speaks for others
+
+	issuer  *issue.Issuer // of tokens; nil: there are none
+	request *http.Request // what they may be bound to
 }
 
 // claim takes one credential's caller, nil if it is nobody's.
@@ -45,7 +50,7 @@ func (q *inquiry) connection(r *http.Request) {
 	}
 }
 
-// present takes one key. Space around it is tolerated, since QGIS sends
+// present takes one key, or a token of ours. Space around it is tolerated, since QGIS sends
 // some, and an empty one is none.
 func (q *inquiry) present(key string, basic bool) {
 	key = strings.TrimSpace(key)
@@ -53,6 +58,11 @@ func (q *inquiry) present(key string, basic bool) {
 		return
 	}
 	q.explicit = q.explicit || !basic
+	if q.issuer != nil && issue.Ours(key) {
+		name, _ := q.issuer.Caller(key, q.request)
+		q.claim(q.known.named[name], tokenEnded)
+		return
+	}
 	q.claim(q.known.byKey(key), wrongKey)
 }
 
@@ -122,13 +132,17 @@ func (q *inquiry) ambient() bool {
 	return !q.explicit
 }
 
+// guessed reports whether what was wrong may have been a guess. A token that has
+// ended is not: clients go on to send theirs until they are told.
+func (q *inquiry) guessed() bool { return q.wrong != nil && q.wrong != tokenEnded }
+
 // caller decides who it is that sent r.
 func (q *inquiry) caller(r *http.Request) (*Caller, *failure) {
 	switch {
 	case q.wrong != nil:
 		return nil, q.wrong
 	case q.found != nil:
-		if len(q.found.From) > 0 && !contains(q.found.From, remote(r.RemoteAddr)) {
+		if !q.found.at(remote(r.RemoteAddr)) {
 			return nil, wrongKey
 		}
 		return q.found, nil

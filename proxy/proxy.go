@@ -14,6 +14,7 @@ import (
 
 	"arcproxy/auth"
 	"arcproxy/proxy/audit"
+	"arcproxy/proxy/issue"
 )
 
 // DefaultPatience is how long a request waits for a sign-in when [Config] does not say.
@@ -47,6 +48,7 @@ type Config struct {
 	Origins   []string          // of web pages that may use the proxy, as https://maps.example.com
 	Patience  time.Duration     // how long a request waits for a sign-in; 0: DefaultPatience
 	Transport http.RoundTripper // to the upstreams; nil: NewTransport of the zero TransportConfig
+	TokenLife time.Duration     // the longest, of tokens that the proxy hands out; 0: issue.DefaultLongest
 	Trail     Trail             // nil: no record is kept
 	Log       *slog.Logger      // nil: nothing is logged
 }
@@ -58,6 +60,7 @@ type Proxy struct {
 	routes    map[string]*upstream // by mount, read-only
 	callers   callers
 	tokens    Tokens
+	issuer    *issue.Issuer
 	guesses   *guesses
 	patience  time.Duration
 	bodyTime  time.Duration
@@ -126,6 +129,9 @@ func New(config Config, tokens Tokens) (*Proxy, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	if p.issuer, err = newIssuer(p, config); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
 	p.complaints = slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
 	return p, nil
 }
@@ -146,6 +152,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method == http.MethodOptions {
 		p.options(w, r)
+		return
+	}
+	if p.issuer.Handles(rawPath(r)) {
+		p.guard.web.permit(w.Header(), r)
+		p.issuer.ServeHTTP(w, r)
 		return
 	}
 	x := &exchange{proxy: p, in: r, to: to, socket: websocket(r)}
@@ -199,7 +210,7 @@ type exchange struct {
 // whether it may do this.
 func (x *exchange) admit() *failure {
 	r := x.in
-	who := inquiry{known: &x.proxy.callers}
+	who := inquiry{known: &x.proxy.callers, issuer: x.proxy.issuer, request: r}
 	who.connection(r)
 	who.headers(r.Header)
 	x.query = who.query(r.URL.RawQuery)
@@ -210,7 +221,7 @@ func (x *exchange) admit() *failure {
 	}
 	caller, f := who.caller(r)
 	if f != nil {
-		x.proxy.guesses.pause(r.Context(), remote(r.RemoteAddr), who.wrong != nil)
+		x.proxy.guesses.pause(r.Context(), remote(r.RemoteAddr), who.guessed())
 		return f
 	}
 	if who.ambient() {

@@ -95,6 +95,7 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 		Origins:   c.Origins,
 		Patience:  c.Patience,
 		Transport: s.engine.transport,
+		TokenLife: c.TokenLife,
 		Trail:     s.trail,
 		Log:       log,
 	}, s.engine.cache)
