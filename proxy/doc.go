@@ -4,14 +4,24 @@
 //
 // A request goes one way through [Proxy.ServeHTTP], and each step has its file:
 //
-//	guard     may a request of this form be answered at all?   guard.go, path.go
+//	guard     may a request of this form be answered at all?   guard.go, path.go, web.go
 //	route     which upstream is mounted at its first segment?  route.go
-//	who       which caller is it, by key or by address?        caller.go
-//	body      is it small enough to be sent a second time?     body.go
+//	token     is it for a token of the proxy's own?            tokens.go
+//	who       which caller is it?                              inquiry.go, caller.go,
+//	                                                           certificate.go, front.go
+//	may       may this caller do that, now?                    permit.go
+//	body      is it small enough to be sent a second time?     body.go, slow.go
 //	forward   the caller's credentials go, the rest is kept    forward.go, strip.go
 //	sign      the identity's token is put on, once more with   replay.go, inject.go
 //	          a fresh one if the answer refuses the first      refusal.go
 //	answer    what must not reach the caller is taken out      answer.go
+//
+// Who calls is decided by everything that a request presents: keys, tokens, a
+// client certificate, a front proxy's header. All of it has to belong to the same
+// caller, and a wrong one beside a right one is wrong. Only if nothing is presented,
+// the connection's address and user are asked; exactly one caller has to fit. What
+// a browser adds by itself is no sign that its user meant it, so such requests are
+// held to the rules about other sites.
 //
 // Whatever ends early becomes an answer in one place, failures.go.
 //

@@ -126,7 +126,7 @@ func (x *exchange) record(began time.Time) {
 		Identity: x.caller.Identity,
 		Address:  x.in.RemoteAddr,
 		Method:   x.in.Method,
-		Path:     rawPath(x.in),
+		Path:     ascii(rawPath(x.in)), // which means the same
 		RawQuery: x.query,
 		Status:   x.answer.status,
 		Bytes:    x.answer.written,
