@@ -96,6 +96,49 @@ const checks = {
     assert.equal((await allFeatures({ authentication })).length, 3200);
     assert(sent.every(({ url }) => url.searchParams.get('token') === key), 'a query without the key');
   },
+  'signIn with the caller and its key': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    assert.match(authentication.token, /^arcproxy_a_/);
+    assert(authentication.tokenExpires > new Date(Date.now() + 600e3), String(authentication.tokenExpires));
+    assert.equal((await authentication.getUser()).username, alice);
+    assert.equal(await who(authentication), alice);
+    const again = await authentication.refreshCredentials();
+    assert.match(again.token, /^arcproxy_a_/);
+    assert.equal(await who(again), alice);
+    assert(sent.slice(1).every(({ url }) => url.searchParams.get('token') !== key), 'the key is sent once signed in');
+  },
+  'fromToken with a token of the proxy\'s': async () => {
+    const { token } = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const authentication = await ArcGISIdentityManager.fromToken({ token, portal });
+    assert.equal(await authentication.getUsername(), alice);
+    const found = await searchItems({ q: 'trees', authentication });
+    assert(found.results.some((item) => item.title === 'Street trees'), JSON.stringify(found));
+  },
+  'a token for a server, which is good there': async () => {
+    const { token, tokenExpires } = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const manager = new ArcGISIdentityManager({ token, tokenExpires, portal });
+    const exchanged = await manager.generateTokenForServer(`${portal}/generateToken`, server);
+    assert.match(exchanged.token, /^arcproxy_a_/);
+    assert.notEqual(exchanged.token, token);
+    const authentication = new ArcGISIdentityManager({ token: exchanged.token, tokenExpires: exchanged.expires, portal, server });
+    sent = [];
+    assert.equal((await allFeatures({ authentication })).length, 3200);
+    assert(sent.every(({ url }) => url.searchParams.get('token') === exchanged.token), 'a query without the token');
+  },
+  'destroy ends a token': async () => {
+    const { token } = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const authentication = await ArcGISIdentityManager.fromToken({ token, portal });
+    assert.equal(await who(authentication), alice);
+    assert((await ArcGISIdentityManager.destroy(authentication)).success);
+    await assert.rejects(who(ApiKeyManager.fromKey({ key: token, portal })), /498/);
+  },
+  'a wrong key, a wrong name and an Okta password get no token': async () => {
+    for (const [username, password] of [['nightly', `WRONG${key}`], ['somebody', key], [process.env.ALICE_LOGIN, process.env.ALICE_PASSWORD]]) {
+      // Not by signIn, which goes on without a token if it gets none.
+      const manager = new ArcGISIdentityManager({ username, password, portal });
+      await assert.rejects(manager.refreshCredentials(), /Unable to generate token/);
+    }
+  },
   'a wrong key is refused': async () => {
     await refused(ArcGISIdentityManager.fromToken({ token: `WRONG${key}`, portal }));
     await refused(request(trees, { authentication: ApiKeyManager.fromKey({ key: `WRONG${key}`, portal }) }));
