@@ -164,6 +164,26 @@ def _():
     equal(gis().content.search(f"id:{item.id}"), [])
 
 
+@check("GIS(url, caller, key): a sign-in, and a token of the proxy's own")
+def _():
+    signed_in = GIS(PORTAL, "nightly", KEY, verify_cert=True, ca_bundles=ROOT)
+    assert signed_in._con.token.startswith("arcproxy_a_"), "the token is another's"
+    equal(signed_in.users.me.username, ALICE)
+    assert any(i.title == "Street trees" for i in signed_in.content.search("trees", item_type="Feature Service"))
+    equal(FeatureLayer(TREES, signed_in).query(return_count_only=True), 3200)
+
+
+@check("GIS(url, caller, wrong key) and an Okta password are refused")
+def _():
+    for name, password in ("nightly", "WRONG" + KEY), ("somebody", KEY), (os.environ["ALICE_LOGIN"], os.environ["ALICE_PASSWORD"]):
+        try:
+            GIS(PORTAL, name, password, verify_cert=True, ca_bundles=ROOT)
+        except Exception as e:
+            assert "Invalid username or password" in str(e), e
+        else:
+            raise AssertionError(f"{name} is signed in")
+
+
 @check("GIS(url) by address: users.me")
 def _():
     me = GIS(PORTAL, verify_cert=True, ca_bundles=ROOT).users.me
