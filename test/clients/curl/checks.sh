@@ -70,6 +70,30 @@ unknown_keys() {
 }
 real_token() { refused -H "X-Esri-Authorization: Bearer $ALICE_TOKEN" "$https$self"; }
 
+# own_tokens PATH… asks for tokens for the caller's key, and expects that each is
+# the proxy's own, good as long as asked for and for the caller.
+own_tokens() {
+	local path token
+	for path in "$@"; do
+		ask --data-urlencode f=json -d username=nightly --data-urlencode "password=$CALLER_KEY" -d expiration=60 -d client=requestip "$https$path"
+		equal status "$status" 200
+		token=$(field token <"$body")
+		[[ $token = arcproxy_a_* ]] || { echo "the token is not the proxy's own"; return 1; }
+		signed_in_as alice -H "X-Esri-Authorization: Bearer $token" "$https$self"
+		signed_in_as alice "$https$self&token=$token"
+	done
+}
+generate_token() { own_tokens /portal/sharing/rest/generateToken /portal/sharing/generateToken /server/tokens/ /server/tokens/generateToken /server/admin/generateToken; }
+no_token() { # for a wrong key, for an Okta password, or by GET
+	local answer
+	for answer in "username=nightly password=WRONG$CALLER_KEY" "username=$ALICE_LOGIN password=$ALICE_PASSWORD"; do
+		ask -d f=json -d client=requestip --data-urlencode "${answer%% *}" --data-urlencode "${answer#* }" "$https/portal/sharing/rest/generateToken"
+		equal message "$(field error.message <"$body")" "Unable to generate token."
+	done
+	ask --get -d f=json -d username=nightly -d client=requestip --data-urlencode "password=$CALLER_KEY" "$https/portal/sharing/rest/generateToken"
+	[ -n "$(field error.message <"$body")" ]
+}
+
 features() { # where=… with a bare percent sign and a semicolon reaches the server as it is
 	local count
 	ask "$http/server/rest/services/Trees/FeatureServer/0/query?where=Species%20LIKE%20'Acer%'&returnCountOnly=true&f=json"
@@ -136,6 +160,8 @@ check "the key as token= in the query" token_in_query
 check "the key as token= in a form" token_in_form
 check "unknown keys are refused" unknown_keys
 check "a real token is no key" real_token
+check "a token of the proxy's own for the key" generate_token
+check "no token for anything else" no_token
 check "queries arrive byte for byte" features
 check "no esri_auth cookie comes back" cookies
 check "an upload of 64 MB arrives bit for bit" upload
