@@ -35,15 +35,20 @@ type rig struct {
 // newRig starts a sandbox and the server that the demo would run before it.
 func newRig(t *testing.T, factor string) *rig {
 	t.Helper()
-	logs := &lockedBuffer{}
-	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	sb, err := sandbox.Start(sandbox.Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sb.Close)
 	d := &demoCommand{Factor: factor}
-	cfg := d.config(sb, testKey)
+	return startRig(t, d.config(sb, testKey), sb)
+}
+
+// startRig starts the server of cfg on a free port.
+func startRig(t *testing.T, cfg *config, sb *sandbox.Sandbox) *rig {
+	t.Helper()
+	logs := &lockedBuffer{}
+	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
