@@ -216,7 +216,7 @@ func (c *call) signin() {
 	}}, codeLife)
 	to, query := a.to, url.Values{"code": {text}}
 	if to == nil {
-		to, _ = url.Parse(c.base() + "/" + c.mount + "/sharing/rest/oauth2/approval")
+		to = c.base("/" + c.mount + "/sharing/rest/oauth2/approval")
 	} else if a.state != "" {
 		query.Set("state", a.state)
 	}

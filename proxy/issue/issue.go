@@ -125,10 +125,12 @@ func (i *Issuer) Caller(text string, r *http.Request) (string, bool) {
 	return i.store.Caller(text, r)
 }
 
-// Revoke ends all tokens of a caller; see [Store.RevokeCaller].
-func (i *Issuer) Revoke(caller string) { i.store.RevokeCaller(caller) }
+// RevokeCaller ends all tokens of a caller; see [Store.RevokeCaller].
+func (i *Issuer) RevokeCaller(name string) { i.store.RevokeCaller(name) }
 
-// ServeHTTP answers a request that [Issuer.Handles].
+// ServeHTTP answers a request that [Issuer.Handles]. The Host header has to have
+// been found to be a name of the proxy: it is what own redirect URIs are known by.
+// Headers that are set already, such as those for web origins, stay.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw := r.RequestURI
 	if raw == "" { // not from a server

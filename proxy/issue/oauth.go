@@ -212,19 +212,20 @@ func (c *call) platformSelf() {
 		Token     string `json:"token"`
 		ExpiresIn int64  `json:"expires_in"` // seconds
 		PortalURL string `json:"portalUrl"`
-	}{c.username(caller), c.issue(&record{kind: access, caller: caller}, life), seconds(life), c.base() + "/" + c.mount})
+	}{c.username(caller), c.issue(&record{kind: access, caller: caller}, life), seconds(life), c.base("/" + c.mount).String()})
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// base returns the origin by which r reached the proxy.
-func (c *call) base() string {
-	scheme := "http"
+// base returns the address by which r reached the proxy, with a path.
+func (c *call) base(path string) *url.URL {
+	u := &url.URL{Scheme: "http", Host: c.r.Host, Path: path}
 	if c.r.TLS != nil {
-		scheme = "https"
+		u.Scheme = "https"
 	}
-	if authority(c.public) == authority(&url.URL{Scheme: c.public.Scheme, Host: c.r.Host}) {
-		scheme = c.public.Scheme // TLS may end before this proxy
+	// TLS may end before this proxy.
+	if public := c.public; authority(&url.URL{Scheme: public.Scheme, Host: c.r.Host}) == authority(public) {
+		u.Scheme = public.Scheme
 	}
-	return scheme + "://" + c.r.Host
+	return u
 }

@@ -98,7 +98,9 @@ func match(path string) endpoint {
 			if more, _ := next(rest); more != "" && e != elsewhere {
 				return closed
 			}
-			return e
+			if e != elsewhere {
+				return e
+			}
 		}
 	}
 	// No service, folder or operation has this name, so wherever a path ends in
