@@ -133,7 +133,7 @@ def attack(name, mode, callers):
         seconds = [{k: int(v) for k, v in row.items()} for row in csv.DictReader(table)]
     held = max((row["Connected"] for row in seconds), default=0)
     spoke = max((row["Connected"] + row["Closed"] for row in seconds), default=0)
-    if spoke < SLOW * 3 / 4:
+    if spoke < SLOW / 2:  # the table has a line for each second only
         wrong.append("slowhttptest had too few connections for the rest to mean anything")
     if any(row["Service Available"] == 0 for row in seconds):
         wrong.append("slowhttptest found the service not available")
