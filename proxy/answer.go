@@ -29,6 +29,11 @@ func (x *exchange) tidy(res *http.Response) error {
 		x.answer.status = res.StatusCode
 		return nil // CORS has no say in WebSockets
 	}
+	if isInfo(rawPath(x.in)) {
+		if err := x.info(res); err != nil {
+			return err
+		}
+	}
 	if res.ContentLength > promptAbove || isStream(h) {
 		// ReverseProxy flushes after every write if it does not know the length.
 		// The Content-Length header is left, and goes out.

@@ -14,7 +14,7 @@
 //	forward   the caller's credentials go, the rest is kept    forward.go, strip.go
 //	sign      the identity's token is put on, once more with   replay.go, inject.go
 //	          a fresh one if the answer refuses the first      refusal.go
-//	answer    what must not reach the caller is taken out      answer.go
+//	answer    what must not reach the caller is taken out      answer.go, info.go
 //
 // Who calls is decided by everything that a request presents: keys, tokens, a
 // client certificate, a front proxy's header. All of it has to belong to the same

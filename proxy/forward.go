@@ -60,8 +60,9 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 		delete(h, "Connection")
 	}
 	// Only what can be looked into. Without the header, upstream sends it plain.
-	if offered := h["Accept-Encoding"]; len(offered) != 1 || offered[0] != "gzip" {
-		if takesGzip(offered) {
+	info := isInfo(rawPath(x.in))
+	if offered := h["Accept-Encoding"]; len(offered) != 1 || offered[0] != "gzip" || info {
+		if takesGzip(offered) && !info {
 			h["Accept-Encoding"] = []string{"gzip"}
 		} else {
 			delete(h, "Accept-Encoding")
