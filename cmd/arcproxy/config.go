@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base32"
@@ -17,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"arcproxy/auth"
 	"arcproxy/auth/okta"
@@ -145,35 +142,6 @@ func (c *config) upstreams() []proxy.Upstream {
 	return ups
 }
 
-// A fault is one thing that is wrong with a config file.
-type fault struct {
-	Line int // 0: the file as a whole
-	Key  string
-	Text string // what is wrong, and what to write instead
-}
-
-// faults is every fault of one file. It is an error that prints a line for each.
-type faults struct {
-	File string
-	List []fault
-}
-
-// Error returns a line per fault: file:line: key: what to do.
-func (f *faults) Error() string {
-	lines := make([]string, len(f.List))
-	for i, x := range f.List {
-		at := f.File
-		if x.Line > 0 {
-			at += ":" + strconv.Itoa(x.Line)
-		}
-		if x.Key != "" {
-			at += ": " + x.Key
-		}
-		lines[i] = at + ": " + x.Text
-	}
-	return strings.Join(lines, "\n")
-}
-
 // maxConfigSize bounds what is read as a config file, in bytes.
 const maxConfigSize = 1 << 20
 
@@ -200,53 +168,6 @@ func loadConfig(ctx context.Context, name string, env environment) (*config, err
 		return nil, &faults{File: name, List: list}
 	}
 	return c, nil
-}
-
-// decode decodes text, which stops at the first wrong type, again and again
-// without the expressions that were at fault, so that all are found at once.
-func decode(text []byte, at *positions) (file, []fault) {
-	var list []fault
-	text = slices.Clone(text)
-	for range 100 {
-		var f file
-		d := toml.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		err := d.Decode(&f)
-		if err == nil {
-			return f, list
-		}
-		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
-			for _, e := range strict.Errors {
-				row, _ := e.Position()
-				list = append(list, fault{row, strings.Join(e.Key(), "."), "there is no such key; see config.example.toml for those there are"})
-			}
-			return f, list
-		}
-		e, ok := errors.AsType[*toml.DecodeError](err)
-		if !ok {
-			return f, append(list, fault{Text: err.Error()})
-		}
-		row, _ := e.Position()
-		list = append(list, fault{row, strings.Join(e.Key(), "."), decodeRemedy(e)})
-		if !at.blank(text, row) {
-			return f, list
-		}
-	}
-	return file{}, list
-}
-
-// decodeRemedy turns what go-toml says of a value into what its writer can use.
-func decodeRemedy(e *toml.DecodeError) string {
-	text := strings.TrimPrefix(e.Error(), "toml: ")
-	if got, want, ok := strings.Cut(text, " into struct field "); ok {
-		got = strings.TrimPrefix(got, "cannot decode TOML ")
-		_, want, _ = strings.Cut(want, " of type ")
-		if want == "*string" || want == "string" {
-			want = "a string, in quotes,"
-		}
-		return fmt.Sprintf("a TOML %s stands where %s belongs", got, want)
-	}
-	return text
 }
 
 // parser collects faults while a file becomes a config.
@@ -547,72 +468,6 @@ func isBase32(s auth.Secret) error {
 		return errors.New("it is not base32 (letters A-Z and digits 2-7); copy the set-up key that Okta shows beside the QR code")
 	}
 	return nil
-}
-
-func (p *parser) tls(c *config, f *file) {
-	t := &c.TLS
-	if c.PublicURL != nil {
-		t.Names = []string{c.PublicURL.Hostname()}
-	}
-	switch t.Mode {
-	case listener.ModeFiles:
-		t.CertFile, t.KeyFile = p.needFile("tls.cert_file", f.TLS.CertFile), p.needFile("tls.key_file", f.TLS.KeyFile)
-	case listener.ModeACME:
-		if c.PublicURL != nil && isLoopback(c.PublicURL.Hostname()) && f.TLS.CA == "" {
-			p.fault("public_url", "is on loopback, for which no public authority gives a certificate; write the name callers use, or tls.mode = \"local\"")
-		}
-		if !f.TLS.Agreed {
-			p.fault("tls.agreed", "is missing; read the terms of the certificate authority, and write agreed = true if you accept them")
-		}
-		t.ACME.Email, t.ACME.CA, t.ACME.Agreed, t.ACME.Proxy = f.TLS.Email, f.TLS.CA, true, systemProxy()
-		t.ACME.RootCAs = p.certPool("tls.ca_file", f.TLS.CAFile)
-	}
-	stray := func(key, value string, modes ...listener.Mode) {
-		if value != "" && !slices.Contains(modes, t.Mode) {
-			p.fault(key, "has no effect with tls.mode = %q; remove it, or write mode = %q", t.Mode, modes[0])
-		}
-	}
-	stray("tls.cert_file", f.TLS.CertFile, listener.ModeFiles)
-	stray("tls.key_file", f.TLS.KeyFile, listener.ModeFiles)
-	stray("tls.email", f.TLS.Email, listener.ModeACME)
-	stray("tls.ca", f.TLS.CA, listener.ModeACME)
-	stray("tls.ca_file", f.TLS.CAFile, listener.ModeACME)
-	p.clientCAs(c, f)
-	if t.Mode == listener.ModeOff && c.PublicURL != nil && c.PublicURL.Scheme == "https" && f.PublicURL != "" && c.PublicURL.Hostname() == "localhost" {
-		p.fault("public_url", "is https on this machine, but tls.mode is \"off\"; write http, or another mode")
-	}
-}
-
-func (p *parser) needFile(key, name string) string {
-	if name == "" {
-		p.fault(key, "is missing, and tls.mode is \"files\"; write a file name")
-		return ""
-	}
-	name = p.path(name)
-	if _, err := os.Stat(name); err != nil {
-		p.fault(key, "can't be read: %v", err)
-	}
-	return name
-}
-
-// certPool returns the system's roots and those in the PEM file called name.
-func (p *parser) certPool(key, name string) *x509.CertPool {
-	if name == "" {
-		return nil
-	}
-	pem, err := os.ReadFile(p.path(name))
-	if err != nil {
-		p.fault(key, "can't be read: %v", err)
-		return nil
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		p.fault(key, "holds no PEM certificate; it must have at least one BEGIN CERTIFICATE block")
-	}
-	return pool
 }
 
 func isLoopback(host string) bool {

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
-	"fmt"
-	"os"
 	"time"
 
 	"arcproxy/proxy"
@@ -69,39 +66,4 @@ func (p *parser) audit(c *config, f *file) {
 		p.fault("audit.keep", "is not a number of files to keep; write one from 1 to 1000")
 	}
 	c.Audit.File, c.Audit.MaxSize, c.Audit.Keep = p.path(a.File), int64(a.MaxSizeMB)<<20, a.Keep
-}
-
-// clientCAs reads the authorities of client certificates, without which no
-// caller could be known by one. The system's are not among them.
-func (p *parser) clientCAs(c *config, f *file) {
-	const key = "tls.client_ca_file"
-	wanted := -1
-	for i := range f.Callers {
-		if wanted < 0 && (f.Callers[i].CertSAN != "" || f.Callers[i].CertSHA256 != "") {
-			wanted = i
-		}
-	}
-	switch name := f.TLS.ClientCA; {
-	case name == "" && wanted >= 0:
-		field := "cert_san"
-		if f.Callers[wanted].CertSAN == "" {
-			field = "cert_sha256"
-		}
-		p.fault(fmt.Sprintf("callers[%d].%s", wanted, field), "has no effect without tls.client_ca_file; write there who issues client certificates")
-	case name == "":
-	case c.TLS.Mode == listener.ModeOff:
-		p.fault(key, "has no effect with tls.mode = \"off\"; remove it, or write another mode")
-	case wanted < 0:
-		p.fault(key, "has no effect without a caller that has cert_san or cert_sha256; remove it, or write one")
-	default:
-		pem, err := os.ReadFile(p.path(name))
-		if err != nil {
-			p.fault(key, "can't be read: %v", err)
-			return
-		}
-		c.TLS.ClientCAs = x509.NewCertPool()
-		if !c.TLS.ClientCAs.AppendCertsFromPEM(pem) {
-			p.fault(key, "holds no PEM certificate; it must have at least one BEGIN CERTIFICATE block")
-		}
-	}
 }
