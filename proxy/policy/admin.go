@@ -25,6 +25,41 @@ func isAdmin(segs []string) bool {
 	return len(segs) > 2 && segs[1] == "rest" && segs[2] == "admin"
 }
 
+// plainlyCommon reports whether a raw path has one reading only and cannot be one
+// of administration, whose names all have "ad" or "man" in them. It spares the
+// many callers that have no rules of their own the work of [Policy.Check].
+func plainlyCommon(path string) bool {
+	if path == "" || path[0] != '/' || len(path) > maxPath {
+		return false
+	}
+	segments := 0
+	var last, before byte // in small letters
+	for i := range len(path) {
+		c := path[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		switch {
+		case c == '/':
+			if segments++; segments > maxSegments || last == '.' {
+				return false
+			}
+		case c == '.':
+			if last == '/' || last == '.' {
+				return false
+			}
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_', c == '-':
+			if c == 'd' && last == 'a' || c == 'n' && last == 'a' && before == 'm' {
+				return false
+			}
+		default:
+			return false
+		}
+		before, last = last, c
+	}
+	return last != '.'
+}
+
 func adminName(seg string) bool {
 	switch seg {
 	case "admin", "manager", "portaladmin", "datastoreadmin", "webadaptor", "arcgisadmin":

@@ -70,12 +70,13 @@ type reading int
 const (
 	whole   reading = iota // as they are written
 	trimmed                // without what some servers ignore
+	cutOff                 // the same, and only up to what could begin a query
 )
 
 // split cuts a path into its segments, leaving empty ones out. It fails for dot
 // segments and for too many.
 func split(path string, how reading, into []string) ([]string, bool) {
-	if how == trimmed {
+	if how == cutOff {
 		// Behind a gateway that decodes and does not encode again, the query
 		// begins at the first question mark.
 		if i := strings.IndexAny(path, "?#"); i >= 0 {
@@ -92,7 +93,7 @@ func split(path string, how reading, into []string) ([]string, bool) {
 		if seg == "." || seg == ".." {
 			return nil, false
 		}
-		if how == trimmed {
+		if how != whole {
 			seg, _, _ = strings.Cut(seg, ";")
 			seg = strings.TrimLeft(strings.TrimRight(seg, ". "), " ")
 		}

@@ -24,6 +24,7 @@ type Policy struct {
 	allow, deny []pattern
 	admin       bool
 	table       *table // nil: writing is allowed
+	bare        bool   // none of the above but that administration may be off
 }
 
 // Compile checks rules and makes a Policy of them. The error joins every fault;
@@ -62,6 +63,7 @@ func Compile(rules Rules) (*Policy, error) {
 	if rules.ReadOnly {
 		p.table = newTable()
 	}
+	p.bare = p.table == nil && len(p.allow) == 0 && len(p.deny) == 0
 	return p, nil
 }
 
@@ -100,6 +102,9 @@ func (d *Denial) Error() string {
 // query. params returns every value of a parameter of the query, whose name is
 // compared in any case; with nil, nothing passes whose meaning depends on one.
 func (p *Policy) Check(method, path string, params func(name string) []string) *Denial {
+	if p.bare && plainlyCommon(path) {
+		return nil
+	}
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
@@ -131,6 +136,9 @@ func (q *query) path(raw string) *Denial {
 		}
 		if ambiguous(decoded) {
 			if d := q.reading(decoded, trimmed); d != nil {
+				return d
+			}
+			if d := q.reading(decoded, cutOff); d != nil {
 				return d
 			}
 		}

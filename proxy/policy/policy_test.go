@@ -183,6 +183,8 @@ func FuzzCheck(f *testing.F) {
 	for _, path := range adminPaths {
 		f.Add("GET", path, "f=json")
 	}
+	f.Add("GET", "/#/Admin ", "")                                  // a name behind what may begin a query
+	f.Add("GET", "/server/sharing/servers/x%23/rest/admin%20", "") // the same, encoded
 	for _, target := range documentedWrites {
 		path, query, _ := strings.Cut(fill(target), "?")
 		f.Add("POST", path, query)
@@ -191,9 +193,13 @@ func FuzzCheck(f *testing.F) {
 		f.Add("GET", spelling, "request=GetFeature")
 	}
 	open := compile(f, Rules{Allow: []string{"/**"}})
+	bare := compile(f, Rules{})
 	reader := compile(f, Rules{ReadOnly: true, Admin: true})
 	f.Fuzz(func(t *testing.T, method, path, query string) {
 		params := Query(query)
+		if (bare.Check(method, path, params) == nil) != (open.Check(method, path, params) == nil) {
+			t.Errorf("%q: it matters whether there are rules that say nothing", path)
+		}
 		if open.Check(method, path, params) == nil {
 			if segs := strings.Split(strings.Trim(everyDecoding(path), "/"), "/"); adminName(segs[0]) || len(segs) > 1 && adminName(segs[1]) {
 				t.Errorf("%q passed", path)
