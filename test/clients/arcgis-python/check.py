@@ -173,6 +173,13 @@ def _():
     equal(FeatureLayer(TREES, signed_in).query(return_count_only=True), 3200)
 
 
+@check("GIS(url, caller, key, use_gen_token=True): the token comes from generateToken")
+def _():
+    signed_in = GIS(PORTAL, "nightly", KEY, use_gen_token=True, verify_cert=True, ca_bundles=ROOT)
+    assert signed_in._con.token.startswith("arcproxy_a_"), "the token is another's"
+    equal(signed_in.users.me.username, ALICE)
+
+
 @check("GIS(url, caller, wrong key) and an Okta password are refused")
 def _():
     for name, password in ("nightly", "WRONG" + KEY), ("somebody", KEY), (os.environ["ALICE_LOGIN"], os.environ["ALICE_PASSWORD"]):

@@ -96,6 +96,14 @@ const checks = {
     assert.equal((await allFeatures({ authentication })).length, 3200);
     assert(sent.every(({ url }) => url.searchParams.get('token') === key), 'a query without the key');
   },
+  'a signed-in query: the client exchanges its token for the federated server by itself': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const { count } = await queryFeatures({ url: trees, where: '1=1', returnCountOnly: true, authentication });
+    assert.equal(count, 3200);
+    const servers = Object.values(authentication.federatedServers);
+    assert.equal(servers.length, 1);
+    assert.match(servers[0].token, /^arcproxy_a_/);
+  },
   'signIn with the caller and its key': async () => {
     const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
     assert.match(authentication.token, /^arcproxy_a_/);
