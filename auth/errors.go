@@ -84,7 +84,7 @@ var remedies = map[Kind]string{
 	GrantRefused:      "sign in again; if it goes on, check client_id and redirect_uri",
 	TokenRefused:      "check that the server is federated with this Portal and that both clocks are right",
 	SessionLost:       "repeat the request",
-	NotSupported:      "use an organization on Okta's Classic engine with a SAML login for now",
+	NotSupported:      "use an organization on Okta's Classic engine with a SAML login",
 	StateUnreadable:   "let the program's user read state_dir, or mend the file that is named; nothing is sent to Okta meanwhile",
 	UnknownIdentity:   "add the identity to the config",
 }
