@@ -56,7 +56,7 @@ func TestAccountStates(t *testing.T) {
 			wantKind(t, err, auth.NotAssigned)
 		})
 	}
-	run(t, "Identity Engine", setup{settings: func(s *oktabox.Settings) { s.Pipeline = "idx" }}, func(t *testing.T, w *world) {
+	run(t, "an engine that nobody knows", setup{settings: func(s *oktabox.Settings) { s.Pipeline = "v9" }}, func(t *testing.T, w *world) {
 		_, err := w.signIn(t)
 		wantKind(t, err, auth.NotSupported)
 		if n := w.carrier.requests("POST"); n != 0 {
@@ -106,7 +106,7 @@ func TestMissingCredentials(t *testing.T) {
 		})
 	}
 	for name, source := range map[string]auth.SecretSource{"none": nil, "empty": constant(""), "failing": failing, "not base32": constant("1189 !")} {
-		s := setup{user: withBoth, identity: func(i *auth.Identity) { i.TOTPSecret, i.Factor = source, auth.FactorTOTP }}
+		s := setup{user: withBoth, identity: func(i *auth.Identity) { i.TOTPSecret, i.Factors = source, []auth.Factor{auth.FactorTOTP} }}
 		run(t, "totp/"+name, s, func(t *testing.T, w *world) {
 			_, err := w.signIn(t)
 			wantKind(t, err, auth.MissingCredential)
@@ -160,7 +160,7 @@ func TestOneAtATime(t *testing.T) {
 func TestFingerprints(t *testing.T) {
 	refused := func(username, secret, key string) string {
 		var print string
-		run(t, "", setup{identity: func(i *auth.Identity) {
+		runNow(t, "", setup{identity: func(i *auth.Identity) {
 			i.Username, i.Password = username, constant(secret)
 		}}, func(t *testing.T, w *world) {
 			_, err := w.signIn(t)
@@ -174,5 +174,69 @@ func TestFingerprints(t *testing.T) {
 	}
 	if len(a) != 64 {
 		t.Errorf("%q is no SHA-256", a)
+	}
+}
+
+// blamer is both halves of a sign-in that fetches credentials and fails.
+type blamer struct {
+	auth.Portal
+	auth.IdentityProvider
+	fetch func(*auth.Account)
+	kind  auth.Kind
+}
+
+func (b blamer) Begin(context.Context, *auth.Browser, auth.Watch) (auth.Handoff, auth.Redeem, error) {
+	return auth.Handoff{}, nil, nil
+}
+
+func (b blamer) SignIn(_ context.Context, _ *auth.Browser, a *auth.Account, _ auth.Watch, _ auth.Handoff) (auth.Handoff, error) {
+	b.fetch(a)
+	return auth.Handoff{}, &auth.Error{Kind: b.kind, Step: "Okta: code"}
+}
+
+// TestBlame: a failure names the credential that was sent last, and a refused passcode
+// never the password.
+func TestBlame(t *testing.T) {
+	ctx := t.Context()
+	password := func(a *auth.Account) { _, _ = a.Password(ctx) }
+	code := func(a *auth.Account) { _, _ = a.TOTPSecret(ctx) }
+	typed := func(a *auth.Account) { a.UseTyped(auth.NewSecret("123456")) }
+	for _, c := range []struct {
+		kind  auth.Kind
+		fetch []func(*auth.Account)
+		blame string // the credential
+	}{
+		{auth.CredentialRefused, []func(*auth.Account){password}, "p"},
+		{auth.CredentialRefused, []func(*auth.Account){code, password}, "p"},
+		{auth.PasscodeRefused, []func(*auth.Account){password, code}, "t"},
+		{auth.PasscodeRefused, []func(*auth.Account){password, typed}, ""},
+		{auth.PasscodeRefused, []func(*auth.Account){code, password}, ""},
+		{auth.Unanswered, []func(*auth.Account){password}, "p"},
+		{auth.Unanswered, []func(*auth.Account){password, code}, "t"},
+		{auth.Unanswered, []func(*auth.Account){code, password}, "p"},
+		{auth.Unanswered, []func(*auth.Account){password, typed}, ""},
+		{auth.Unreachable, []func(*auth.Account){password, code}, ""},
+	} {
+		both := blamer{kind: c.kind, fetch: func(a *auth.Account) {
+			for _, f := range c.fetch {
+				f(a)
+			}
+		}}
+		s := auth.NewSigner(auth.SignerConfig{Portal: both, IdP: both, Key: []byte("key"), Identities: []auth.Identity{
+			{Name: "alice", Username: login, Password: constant("p"), TOTPSecret: constant("t")},
+			{Name: "p", Username: login, Password: constant("p")},
+			{Name: "t", Username: login, TOTPSecret: constant("t")},
+		}})
+		_, err := s.SignIn(ctx, "alice", auth.Watch{})
+		e := wantKind(t, err, c.kind)
+		blamed := ""
+		for _, name := range []string{"p", "t"} {
+			if used, _ := s.Uses(ctx, name, e.Credential); used {
+				blamed = name
+			}
+		}
+		if blamed != c.blame {
+			t.Errorf("%s after %d: blames %q, want %q", c.kind, len(c.fetch), blamed, c.blame)
+		}
 	}
 }

@@ -60,19 +60,22 @@ type Browser struct {
 	limits    limits
 }
 
-// Request is what a Browser is asked to send: a GET, or a POST if it has a Form
-// or a JSON body.
+// Request is what a Browser is asked to send: a GET, a DELETE, or a POST if it has
+// a Form or a JSON body.
 type Request struct {
 	Step string // for errors: "Okta: password"
 	URL  *url.URL
 	Form url.Values // urlencoded body
 	JSON any        // JSON body
+	Type string     // of the JSON body; "": application/json
 	// Accept is the Accept header; "" asks for a page, or for JSON if JSON is set.
 	Accept string
 	// Stop says which redirects are not followed: the Page of the redirect is
 	// returned with Redirect set. It is asked before anything is sent to the new
 	// place. A POST with a JSON body never follows.
 	Stop func(*url.URL) bool
+	// Delete makes it a DELETE, without a body.
+	Delete bool
 }
 
 // NewBrowser returns a Browser without cookies.
@@ -121,7 +124,7 @@ func (b *Browser) Forget(u *url.URL, keep func(name string) bool) {
 	var kept []*http.Cookie
 	for _, c := range old.Cookies(root) {
 		if keep(c.Name) {
-			kept = append(kept, &http.Cookie{Name: c.Name, Value: c.Value, Path: "/", Secure: u.Scheme == "https", HttpOnly: true})
+			kept = append(kept, rooted(u, c.Name, c.Value))
 		}
 	}
 	if len(kept) > 0 {
@@ -129,10 +132,58 @@ func (b *Browser) Forget(u *url.URL, keep func(name string) bool) {
 	}
 }
 
+// Cookie is what a Browser keeps of one over a restart: the jar of net/http tells
+// neither a cookie's path nor its end. It goes to every path of its origin, and the
+// other side knows when it ends.
+type Cookie struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Cookies returns, by origin, the cookies that the origin's root path would be sent.
+func (b *Browser) Cookies() map[string][]Cookie {
+	all := map[string][]Cookie{}
+	for origin, jar := range b.jars {
+		root, err := url.Parse(origin + "/")
+		if err != nil {
+			continue
+		}
+		for _, c := range jar.Cookies(root) {
+			all[origin] = append(all[origin], Cookie{c.Name, c.Value})
+		}
+	}
+	return all
+}
+
+// SetCookies gives b cookies that [Browser.Cookies] returned, for the origins that
+// it talks to.
+func (b *Browser) SetCookies(all map[string][]Cookie) {
+	for origin, cookies := range all {
+		root, err := url.Parse(origin + "/")
+		if err != nil || !b.origins[origin] || Origin(root) != origin {
+			continue
+		}
+		kept := make([]*http.Cookie, len(cookies))
+		for i, c := range cookies {
+			kept[i] = rooted(root, c.Name, c.Value)
+		}
+		b.jar(origin).SetCookies(root, kept)
+	}
+}
+
+// rooted is a cookie for every path of root's origin.
+func rooted(root *url.URL, name, value string) *http.Cookie {
+	return &http.Cookie{Name: name, Value: value, Path: "/", Secure: root.Scheme == "https", HttpOnly: true}
+}
+
+// Knows reports whether u is of an origin that b talks to.
+func (b *Browser) Knows(u *url.URL) bool { return b.origins[Origin(u)] }
+
 // HasCookie reports whether u would be sent a cookie called name.
 func (b *Browser) HasCookie(u *url.URL, name string) bool {
 	if jar := b.jars[Origin(u)]; jar != nil {
-		for _, c := range jar.Cookies(u) {
+		bare := sent(u)
+		for _, c := range jar.Cookies(&bare) {
 			if c.Name == name {
 				return true
 			}
@@ -169,7 +220,7 @@ func (b *Browser) Do(ctx context.Context, r Request) (*Page, error) {
 		if err != nil || next == nil {
 			return page, err
 		}
-		if r.JSON != nil || r.Stop != nil && r.Stop(next) {
+		if r.JSON != nil || r.Delete || r.Stop != nil && r.Stop(next) {
 			page.Redirect = next
 			return page, nil
 		}
@@ -210,6 +261,9 @@ func (r Request) body() ([]byte, string, error) {
 	switch {
 	case r.JSON != nil:
 		text, err := json.Marshal(r.JSON)
+		if r.Type != "" {
+			return text, r.Type, err
+		}
 		return text, "application/json", err
 	case r.Form != nil:
 		return []byte(r.Form.Encode()), "application/x-www-form-urlencoded", nil
@@ -251,8 +305,11 @@ func (b *Browser) send(ctx context.Context, r Request, u *url.URL, body []byte, 
 		return nil, err
 	}
 	method := http.MethodGet
-	if body != nil {
+	switch {
+	case body != nil:
 		method = http.MethodPost
+	case r.Delete:
+		method = http.MethodDelete
 	}
 	req, err := http.NewRequestWithContext(ctx, method, bare.String(), nil)
 	if err != nil {

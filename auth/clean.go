@@ -2,6 +2,7 @@ package auth
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -56,6 +57,8 @@ func cleanPath(path string) string {
 // scrub replaces the given secrets wherever they occur in text. It is the last
 // line of defence: a hostile answer may quote the password it was sent.
 func scrub(text string, secrets ...Secret) string {
+	// The longest first, since one may begin with another.
+	slices.SortFunc(secrets, func(a, b Secret) int { return len(b.Reveal()) - len(a.Reveal()) })
 	for _, s := range secrets {
 		if plain := s.Reveal(); len(plain) > 2 {
 			text = strings.ReplaceAll(text, plain, redacted)

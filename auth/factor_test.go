@@ -18,7 +18,7 @@ func TestTOTP(t *testing.T) {
 			wantGrant(t, g, err)
 		})
 	}
-	run(t, "chosen by config", setup{user: withBoth, identity: func(i *auth.Identity) { i.Factor = auth.FactorTOTP }}, func(t *testing.T, w *world) {
+	run(t, "chosen by config", setup{user: withBoth, identity: func(i *auth.Identity) { i.Factors = []auth.Factor{auth.FactorTOTP} }}, func(t *testing.T, w *world) {
 		g, err := w.signIn(t)
 		wantGrant(t, g, err)
 	})
@@ -64,19 +64,24 @@ func TestWrongTOTPSecret(t *testing.T) {
 }
 
 // TestUsedCode: a code that Okta has seen already, as after a restart of ours, is
-// followed by the next one.
+// followed by the next one, in whichever way Okta says so.
 func TestUsedCode(t *testing.T) {
-	run(t, "", setup{user: withTOTP, settings: func(s *oktabox.Settings) { s.AllowRememberDevice = false }}, func(t *testing.T, w *world) {
-		g, err := w.signIn(t)
-		wantGrant(t, g, err)
-		again := &world{box: w.box, okta: w.okta, events: &events{}, log: &lockedBuilder{}, carrier: w.carrier}
-		again.signer = signerFor(w, auth.Identity{Name: "alice", Username: login, Password: constant(password), TOTPSecret: constant(totpSecret)})
-		g, err = again.signIn(t)
-		wantGrant(t, g, err)
-		if n := w.okta.Counts().MFAFailures; n != 1 {
-			t.Errorf("%d codes refused, want 1", n)
-		}
-	})
+	for name, told := range map[string]oktabox.Mistimed{"by an error": oktabox.MistimedError, "by a result": oktabox.MistimedResult} {
+		run(t, name, setup{user: withTOTP, settings: func(s *oktabox.Settings) { s.AllowRememberDevice, s.Mistimed = false, told }}, func(t *testing.T, w *world) {
+			g, err := w.signIn(t)
+			wantGrant(t, g, err)
+			again := &world{box: w.box, okta: w.okta, events: &events{}, log: &lockedBuilder{}, carrier: w.carrier}
+			again.signer = signerFor(w, auth.Identity{Name: "alice", Username: login, Password: constant(password), TOTPSecret: constant(totpSecret)})
+			g, err = again.signIn(t)
+			wantGrant(t, g, err)
+			if n := w.okta.Counts(); n.MFAFailures != 1 || n.Passcodes != 3 {
+				t.Errorf("%d codes refused of %d, want 1 of 3", n.MFAFailures, n.Passcodes)
+			}
+			if !again.events.has("Okta refused the code") {
+				t.Errorf("told %v", again.events.all())
+			}
+		})
+	}
 }
 
 // TestTOTPLockout: the state after too many codes is a locked account, not a wrong code.
@@ -116,7 +121,7 @@ func TestPush(t *testing.T) {
 			t.Errorf("%d pushes, want 1", n)
 		}
 	})
-	run(t, "chosen by config", setup{user: withBoth, identity: func(i *auth.Identity) { i.Factor = auth.FactorPush }}, func(t *testing.T, w *world) {
+	run(t, "chosen by config", setup{user: withBoth, identity: func(i *auth.Identity) { i.Factors = []auth.Factor{auth.FactorPush} }}, func(t *testing.T, w *world) {
 		w.okta.Phone(login).Approve()
 		g, err := w.signIn(t)
 		wantGrant(t, g, err)
@@ -222,7 +227,7 @@ func TestPushPaused(t *testing.T) {
 		passwords int
 	}{
 		"no secret":         {setup{user: withPush}, 0},
-		"chosen by config":  {setup{user: withBoth, identity: func(i *auth.Identity) { i.Factor = auth.FactorPush }}, 0},
+		"chosen by config":  {setup{user: withBoth, identity: func(i *auth.Identity) { i.Factors = []auth.Factor{auth.FactorPush} }}, 0},
 		"only push in Okta": {setup{user: withPush, identity: func(i *auth.Identity) { i.TOTPSecret = constant(totpSecret) }}, 1},
 	} {
 		run(t, name, c.setup, func(t *testing.T, w *world) {
@@ -258,11 +263,11 @@ func TestNoUsableFactor(t *testing.T) {
 			}
 		}
 	})
-	run(t, "config asks for push", setup{user: withTOTP, identity: func(i *auth.Identity) { i.Factor = auth.FactorPush }}, func(t *testing.T, w *world) {
+	run(t, "config asks for push", setup{user: withTOTP, identity: func(i *auth.Identity) { i.Factors = []auth.Factor{auth.FactorPush} }}, func(t *testing.T, w *world) {
 		_, err := w.signIn(t)
 		wantKind(t, err, auth.FactorUnavailable)
 	})
-	run(t, "config asks for TOTP", setup{user: withPush, identity: func(i *auth.Identity) { i.Factor, i.TOTPSecret = auth.FactorTOTP, constant(totpSecret) }}, func(t *testing.T, w *world) {
+	run(t, "config asks for TOTP", setup{user: withPush, identity: func(i *auth.Identity) { i.Factors, i.TOTPSecret = []auth.Factor{auth.FactorTOTP}, constant(totpSecret) }}, func(t *testing.T, w *world) {
 		_, err := w.signIn(t)
 		wantKind(t, err, auth.FactorUnavailable)
 		if n := w.okta.Counts().Pushes; n != 0 {

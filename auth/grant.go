@@ -10,9 +10,13 @@ type Grant struct {
 	// RefreshExpires is the end of RefreshToken. Portals before 10.9.1 do not
 	// say (refresh_token_expires_in is missing): then it is zero, and the
 	// refresh token is used until the Portal refuses it.
-	RefreshExpires time.Time
-	Username       string    // the ArcGIS user name the Portal answered with
-	Obtained       time.Time // when the Portal issued AccessToken
+	RefreshExpires  time.Time
+	RefreshObtained time.Time // when the Portal issued RefreshToken; zero where that is not known
+	Username        string    // the ArcGIS user name the Portal answered with
+	Obtained        time.Time // when the Portal issued AccessToken
+	// Account says whose grant it is and of which systems (see [Signer.Owns]): an
+	// identity whose user name was changed must not go on as the former account.
+	Account string
 }
 
 // Fresh reports whether the access token can still be used at now, with margin

@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 				began := time.Now()
 				_, err := w.signIn(t)
 				want := want
-				if place == authnPath && want == auth.Unreachable {
+				if (place == authnPath || place == factorPath) && (want == auth.Unreachable || want == auth.UnexpectedPage) {
 					want = auth.Unanswered // perhaps it counted as an attempt
 				}
 				if kind == oktabox.Truncate && place == sessionPath && err == nil {
@@ -338,7 +338,7 @@ func TestSendersOfNonsense(t *testing.T) {
 		}, auth.UnexpectedPage},
 		"Identity Engine's page": {func(r *http.Request) *http.Response {
 			return page(r, 200, `<script>var stateToken = 'eyJ6aXAiOiJERUYi\x2Dxyz';</script>`)
-		}, auth.NotSupported},
+		}, auth.UnexpectedPage},
 		"unknown state": {func(r *http.Request) *http.Response {
 			if r.Method == "POST" {
 				return page(r, 200, `{"status":"SOMETHING_NEW"}`)
@@ -350,7 +350,7 @@ func TestSendersOfNonsense(t *testing.T) {
 				return page(r, 307, "", "Location", "/api/v1/authn")
 			}
 			return page(r, 200, "<script>var stateToken = '';</script>")
-		}, auth.UnexpectedPage},
+		}, auth.Unanswered},
 		"a redirect to nowhere": {func(r *http.Request) *http.Response { return page(r, 302, "") }, auth.UnexpectedPage},
 		"a redirect to nonsense": {func(r *http.Request) *http.Response {
 			return page(r, 302, "", "Location", "https://%zz/?stateToken=00secret")
@@ -431,7 +431,7 @@ func TestTimeIsUp(t *testing.T) {
 			defer done()
 			_, err := w.signer.SignIn(ctx, "alice", w.watch())
 			want := auth.Deadline
-			if place == authnPath {
+			if place == authnPath || place == factorPath {
 				want = auth.Unanswered
 			}
 			wantKind(t, err, want)
@@ -471,4 +471,46 @@ func TestUsedUpLimit(t *testing.T) {
 			t.Errorf("%d requests were refused, want none", n)
 		}
 	})
+}
+
+// TestDroppedProof: so may a proof that was made of what the config has.
+func TestDroppedProof(t *testing.T) {
+	for _, c := range every(t) {
+		if c.cost.asked > 0 || c.cost.proofs == 0 {
+			continue
+		}
+		for _, kind := range []oktabox.FaultKind{oktabox.DropAfter, oktabox.Truncate, oktabox.HTMLPage, oktabox.Slow} {
+			for _, s := range []setup{
+				{user: c.user, identity: c.identity},
+				engine(setup{user: c.user, identity: c.identity}, nil),
+			} {
+				place, skip := factorPath, c.requests-1
+				if s.settings != nil {
+					place, skip = idxPath+"challenge/answer", 0
+				}
+				run(t, fmt.Sprintf("%s/%d at %s", c.name, kind, place), s, func(t *testing.T, w *world) {
+					fault := oktabox.Fault{Kind: kind, Path: place, Skip: skip}
+					if kind == oktabox.Slow {
+						fault.Delay = 24 * time.Hour
+					}
+					w.okta.Inject(fault)
+					ctx, done := context.WithTimeout(t.Context(), time.Minute)
+					defer done()
+					_, err := w.signer.SignIn(ctx, "alice", w.watch())
+					e := wantKind(t, err, auth.Unanswered)
+					if used, err := w.signer.Uses(t.Context(), "alice", e.Credential); err != nil || !used {
+						t.Errorf("what was sent is not named: %v %v", used, err)
+					}
+					if n := w.okta.Counts().Passcodes; n > 1 {
+						t.Errorf("%d proofs sent, want 1", n)
+					}
+					w.okta.ClearFaults()
+					changed := signerFor(w, auth.Identity{Name: "alice", Username: login, Password: constant("another")})
+					if used, _ := changed.Uses(t.Context(), "alice", e.Credential); used {
+						t.Error("the password is blamed")
+					}
+				})
+			}
+		}
+	}
 }

@@ -7,7 +7,8 @@ import (
 
 // Handoff is what one system makes the browser send to the other: a GET of URL,
 // or a POST of Form to it. On the way to the identity provider it carries the
-// SAMLRequest, on the way back the SAMLResponse.
+// SAMLRequest, on the way back the SAMLResponse; or, of OpenID Connect, the
+// authorization request and the code, which is as secret.
 type Handoff struct {
 	URL  *url.URL
 	Form url.Values // nil: a GET
@@ -25,6 +26,8 @@ type Portal interface {
 	// Renew turns g's refresh token into a new access token, in one request.
 	// GrantRefused means that only a sign-in helps.
 	Renew(ctx context.Context, b *Browser, g Grant) (Grant, error)
+	// Revoke ends g's refresh token and with it all of its access tokens.
+	Revoke(ctx context.Context, b *Browser, g Grant) error
 }
 
 // IdentityProvider is the other half. [arcproxy/auth/okta.Client] is one.
@@ -35,4 +38,6 @@ type IdentityProvider interface {
 	// Forget drops the session that b holds, and what else a failed walk left,
 	// but keeps the device known.
 	Forget(b *Browser)
+	// SignOut ends the session that b holds, if it holds one, and drops it.
+	SignOut(ctx context.Context, b *Browser) error
 }

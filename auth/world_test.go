@@ -28,13 +28,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a sandbox served in process, so that a test's clock can be a synctest
 // bubble's, with a Signer before it.
 type world struct {
-	box     *sandbox.Sandbox
-	okta    *oktabox.Org
-	signer  *auth.Signer
-	config  portal.Config
-	carrier *carrier
-	events  *events
-	log     *lockedBuilder
+	box      *sandbox.Sandbox
+	okta     *oktabox.Org
+	signer   *auth.Signer
+	config   portal.Config
+	carrier  *carrier
+	events   *events
+	log      *lockedBuilder
+	sessions *sessions     // nil: none
+	identity auth.Identity // as it was set up
 }
 
 const (
@@ -56,6 +58,7 @@ type setup struct {
 	login    portal.Login
 	clientID string
 	stranger bool // the Portal does not know the account
+	sessions *sessions
 }
 
 // withTOTP, withPush and withBoth are accounts with a second factor.
@@ -73,8 +76,11 @@ func newWorld(t *testing.T, s setup) *world {
 		s.settings(&settings)
 	}
 	box := sandbox.New(sandbox.Config{
-		Seed:  s.seed + 1,
-		Users: []sandbox.User{{Name: "alice", GISUsername: "alice_example", Stranger: s.stranger, User: s.user}},
+		Seed: s.seed + 1,
+		Users: []sandbox.User{
+			{Name: "alice", GISUsername: "alice_example", Stranger: s.stranger, User: s.user},
+			{Name: "bob", GISUsername: "bob_example", User: oktabox.User{Login: "bob@example.com", Password: password, FirstName: "bob"}},
+		},
 		Shape: s.shape,
 		Okta:  &settings,
 	})
@@ -91,18 +97,34 @@ func newWorld(t *testing.T, s setup) *world {
 		s.clientID = "arcproxytest"
 	}
 	w.config = portal.Config{URL: box.PortalURL, ClientID: s.clientID, RedirectURI: s.redirect, Expiration: 14 * 24 * time.Hour, Login: s.login}
-	w.signer = signerFor(w, identity)
+	w.sessions, w.identity = s.sessions, identity
+	w.restart()
 	return w
+}
+
+// restart makes a Signer that knows what w.sessions does.
+func (w *world) restart() { w.signer = signerFor(w, w.identity) }
+
+func refreshExpiry(told bool) arcgis.Shape {
+	if told {
+		return arcgis.Shape{RefreshExpiry: arcgis.Always}
+	}
+	return arcgis.Shape{RefreshExpiry: arcgis.Never}
 }
 
 // signerFor returns a Signer for identity that knows nothing yet.
 func signerFor(w *world, identity auth.Identity) *auth.Signer {
+	var kept auth.Sessions
+	if w.sessions != nil {
+		kept = w.sessions
+	}
 	return auth.NewSigner(auth.SignerConfig{
+		Sessions:   kept,
 		Portal:     portal.New(w.config),
-		IdP:        okta.New(okta.Config{URL: w.box.OktaURL}),
+		IdP:        okta.New(okta.Config{URL: w.box.OktaURL, Duo: w.box.DuoURL}),
 		Identities: []auth.Identity{identity},
 		Transport:  w.carrier,
-		Origins:    []*url.URL{w.box.OktaURL, w.box.PortalURL},
+		Origins:    []*url.URL{w.box.OktaURL, w.box.PortalURL, w.box.DuoURL},
 		Key:        []byte("key"),
 		Log:        slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -112,13 +134,25 @@ func signerFor(w *world, identity auth.Identity) *auth.Signer {
 func run(t *testing.T, name string, s setup, test func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, s)
-			test(t, w)
-			if t.Failed() {
-				t.Log(w.log.String())
-			}
-		})
+		t.Parallel() // a bubble's time is its own
+		inBubble(t, s, test)
+	})
+}
+
+// runNow is run for those whose caller goes on with what test has found.
+func runNow(t *testing.T, name string, s setup, test func(t *testing.T, w *world)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { inBubble(t, s, test) })
+}
+
+func inBubble(t *testing.T, s setup, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, s)
+		test(t, w)
+		if t.Failed() {
+			t.Log(w.log.String())
+		}
 	})
 }
 

@@ -3,9 +3,11 @@ package cache_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"arcproxy/auth"
@@ -40,7 +42,7 @@ func TestWindows(t *testing.T) {
 			}
 			c := newCache(t, s)
 			first := ask(t, c).AccessToken
-			at(0.79)
+			at(0.74)
 			ask(t, c)
 			want(t, s, counts{signIns: 1})
 
@@ -49,7 +51,7 @@ func TestWindows(t *testing.T) {
 				<-release
 				return s.grant("alice"), nil
 			}
-			at(0.81)
+			at(0.86)
 			before := time.Now()
 			many(t, c, 50, func(g auth.Grant, err error) {
 				if err != nil || !g.AccessToken.Equal(first) {
@@ -80,12 +82,38 @@ func TestWindows(t *testing.T) {
 		if !ask(t, c).AccessToken.Equal(first) {
 			t.Error("the token was replaced early")
 		}
-		want(t, s, counts{signIns: 1}) // no sign-in behind a token that works
+		want(t, s, counts{signIns: 2}) // behind a token that works
+		if ask(t, c).AccessToken.Equal(first) {
+			t.Error("the next token was not given")
+		}
+		want(t, s, counts{signIns: 2})
+	})
+	bubble(t, "no refresh token, and a push", func(t *testing.T) {
+		s := &source{plain: true}
+		c := newCache(t, s)
+		first := ask(t, c).AccessToken
+		asked := 0
+		s.signIn = func(_ context.Context, _ string, w auth.Watch) (auth.Grant, error) {
+			if asked++; !w.SomebodyWaits() {
+				return auth.Grant{}, &auth.Error{Kind: auth.NobodyWaiting, Step: "Okta: push"}
+			}
+			return s.grant("alice"), nil
+		}
+		time.Sleep(30*time.Minute - 6*time.Second)
+		for range 3 {
+			if !ask(t, c).AccessToken.Equal(first) {
+				t.Error("the token that works was not given")
+			}
+			synctest.Wait()
+		}
+		if asked != 1 {
+			t.Errorf("%d sign-ins behind a token that works, want one that is left at the push", asked)
+		}
 		time.Sleep(2 * time.Second)
 		if ask(t, c).AccessToken.Equal(first) {
 			t.Error("the token was not replaced in its last seconds")
 		}
-		want(t, s, counts{signIns: 2})
+		want(t, s, counts{signIns: 3})
 	})
 	bubble(t, "no time of issue", func(t *testing.T) {
 		s := &source{}
@@ -139,12 +167,12 @@ func TestRefreshRefused(t *testing.T) {
 		s := &source{renew: grantRefused}
 		c := newCache(t, s)
 		first := ask(t, c).AccessToken
-		time.Sleep(25 * time.Minute)
-		for range 3 {
+		time.Sleep(26 * time.Minute)
+		for i := range 2 {
 			if !ask(t, c).AccessToken.Equal(first) {
 				t.Error("the token that works was not given")
 			}
-			want(t, s, counts{signIns: 1, renews: 1}) // neither a sign-in behind nor a second renewal
+			want(t, s, counts{signIns: 1 + i, renews: 1}) // no second renewal, but a sign-in behind
 		}
 		time.Sleep(5 * time.Minute)
 		ask(t, c)
@@ -212,6 +240,25 @@ func TestUnreachablePortal(t *testing.T) {
 		down = false
 		time.Sleep(time.Until(e.Until))
 		ask(t, c)
+		want(t, s, counts{signIns: 1, renews: s.seen().renews})
+	})
+	bubble(t, "and back", func(t *testing.T) {
+		s := &source{}
+		c := newCache(t, s)
+		ask(t, c)
+		s.renew = func(context.Context, string, auth.Grant) (auth.Grant, error) {
+			return auth.Grant{}, &auth.Error{Kind: auth.Unreachable, Step: "Portal: oauth2/token"}
+		}
+		time.Sleep(time.Hour)
+		for range 20 { // as long a pause as there is
+			refused(t, c, auth.Unreachable)
+		}
+		s.renew = nil
+		began := time.Now()
+		ask(t, c) // waits for the end of the pause, rather than telling of it
+		if waited := time.Since(began); waited > 5*time.Second {
+			t.Errorf("a caller waited %s after the Portal was back", waited)
+		}
 		want(t, s, counts{signIns: 1, renews: s.seen().renews})
 	})
 	bubble(t, "in the last seconds", func(t *testing.T) {
@@ -397,4 +444,36 @@ func TestDropLoop(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSpread: identities that were signed in together are not renewed together.
+func TestSpread(t *testing.T) {
+	bubble(t, "", func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var at []time.Duration
+		s := &source{}
+		s.renew = func(_ context.Context, identity string, _ auth.Grant) (auth.Grant, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Since(began))
+			return s.grant(identity), nil
+		}
+		c := newCache(t, s)
+		for range 28 * 60 {
+			for i := range 20 {
+				if _, err := c.Token(t.Context(), fmt.Sprint(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if len(at) != 20 {
+			t.Fatalf("%d renewals, want 20", len(at))
+		}
+		first, last := slices.Min(at), slices.Max(at)
+		if first < 30*time.Minute*75/100 || last > 30*time.Minute*85/100+time.Second || last-first < time.Minute {
+			t.Errorf("renewals from %s to %s", first, last)
+		}
+	})
 }

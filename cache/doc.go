@@ -5,12 +5,22 @@
 // three parts:
 //
 //	obtained ──────── fresh ────────┬──── advisory ────┬ mandatory ┬ expired
-//	                               4/5               last seconds
+//	                         about 4/5                last seconds
 //
 //	fresh      the token is given at once
-//	advisory   the token is given at once, and one renewal by refresh token is
-//	           begun behind it; never a sign-in, and so never a push
+//	advisory   the token is given at once, and the next is obtained behind it: by
+//	           the refresh token, or where there is none by a sign-in, which ends
+//	           before it would send a push and is then left to somebody who waits
 //	mandatory  callers wait for the next token, as they do where there is none
+//
+// What takes long, such as an upload, asks with [Cache.TokenFor] for one that has some of
+// its life left.
+//
+// Nothing runs for an identity that nobody asks for. While the Portal or Okta is
+// away, tokens are given as long as they work.
+//
+// Grants are kept in a [Vault], each before its token is given, and read when they
+// are first needed: a restart asks nobody for anything.
 //
 // What obtains a token is a flight: one goroutine per identity at a time, on a
 // context of its own, with a deadline. Callers wait for it and may leave without
@@ -22,4 +32,12 @@
 // remembered, for how long, and what clears it. Refused credentials are also
 // written to a [Ledger], so that they hold across restarts: a supervisor that
 // restarts a crashing program must not try a wrong password once a minute.
+//
+// What a sign-in asks a person is pending in one place, its flight: [Status] shows
+// it, and whoever answers first is taken, be it the person who takes part in the
+// sign-in, [Config.Ask], or [Cache.Answer].
+//
+// A person signs in with [Cache.SignIn] and out with [Cache.Forget]; a reload says
+// with [Cache.Keep] who is still configured; [Cache.Status] tells how everyone
+// stands, and an [Observer] hears figures.
 package cache

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"arcproxy/auth"
@@ -51,6 +52,7 @@ var rules = map[auth.Kind]rule{
 	// The credential or the account; a person has to change something.
 	auth.CredentialRefused: {clears: change, pause: accountPause, keep: true},
 	auth.PasscodeRefused:   {clears: change, pause: accountPause, keep: true},
+	auth.PasscodeMistimed:  {clears: timeOrChange, pause: accountPause, keep: true},
 	auth.AccountLocked:     {clears: timeOrChange, pause: accountPause, keep: true},
 	auth.Unanswered:        {clears: timeOrChange, pause: accountPause, keep: true},
 	auth.PasswordExpired:   {clears: timeOrChange, pause: accountPause},
@@ -59,6 +61,8 @@ var rules = map[auth.Kind]rule{
 	auth.ProfileIncomplete: {clears: timeOrChange, pause: accountPause},
 	auth.ConsentNeeded:     {clears: timeOrChange, pause: accountPause},
 	auth.NotAssigned:       {clears: timeOrChange, pause: accountPause},
+	auth.PolicyDenied:      {clears: timeOrChange, pause: accountPause},
+	auth.CaptchaAsked:      {clears: timeOrChange, pause: accountPause},
 	auth.NotMember:         {clears: timeOrChange, pause: accountPause},
 	auth.FactorUnavailable: {clears: timeOrChange, pause: accountPause},
 	// Nothing was sent, so nothing is refused, and a source can come back: a
@@ -66,9 +70,10 @@ var rules = map[auth.Kind]rule{
 	auth.MissingCredential: {clears: backOff, pause: 10 * time.Second, most: 2 * time.Minute},
 
 	// Pushes.
-	auth.PushRejected: {clears: pushTime, pause: 10 * time.Minute},
-	auth.PushTimedOut: {clears: pushTime, pause: 2 * time.Minute},
-	auth.FactorFailed: {clears: pushTime, pause: 2 * time.Minute},
+	auth.PushRejected:     {clears: pushTime, pause: 10 * time.Minute},
+	auth.PushTimedOut:     {clears: pushTime, pause: 2 * time.Minute},
+	auth.ChallengeExpired: {clears: pushTime, pause: 2 * time.Minute},
+	auth.FactorFailed:     {clears: pushTime, pause: 2 * time.Minute},
 	// The caller left before anything was sent to a phone: the next may have it.
 	auth.NobodyWaiting: {clears: nothing},
 	auth.Waiting:       {clears: nothing},
@@ -84,6 +89,7 @@ var rules = map[auth.Kind]rule{
 	// Misconfiguration: somebody has to edit something first.
 	auth.AssertionRefused: {clears: backOff, pause: 30 * time.Second, most: 10 * time.Minute},
 	auth.BadClient:        {clears: backOff, pause: 30 * time.Second, most: 10 * time.Minute},
+	auth.BadLogin:         {clears: backOff, pause: 30 * time.Second, most: 10 * time.Minute},
 	auth.ForeignOrigin:    {clears: backOff, pause: 30 * time.Second, most: 10 * time.Minute},
 	auth.NotSupported:     {clears: backOff, pause: 30 * time.Second, most: 10 * time.Minute},
 	auth.StateUnreadable:  {clears: backOff, pause: time.Second, most: 2 * time.Minute},
@@ -105,7 +111,8 @@ func ruleOf(kind auth.Kind) rule {
 
 // hold is a failure that keeps an identity from being signed in.
 type hold struct {
-	err auth.Error // what callers are told
+	err   auth.Error // what callers are told
+	since time.Time
 	// next is when a flight may look at it again: until then callers are answered
 	// from memory.
 	next time.Time
@@ -116,6 +123,11 @@ type hold struct {
 // over reports whether the hold has ended by itself.
 func (h *hold) over(now time.Time) bool { return !h.until.IsZero() && !now.Before(h.until) }
 
+// refusal returns what the Ledger keeps of h.
+func (h *hold) refusal() Refusal {
+	return Refusal{Credential: h.err.Credential, Kind: h.err.Kind, Step: h.err.Step, Code: h.err.Code, Time: h.since}
+}
+
 // told returns what a caller is told: a copy, since callers own their errors.
 func (h *hold) told() *auth.Error {
 	e := h.err
@@ -125,6 +137,7 @@ func (h *hold) told() *auth.Error {
 // memory is what is remembered of an identity's failed sign-ins.
 type memory struct {
 	hold     *hold       // nil: nothing keeps it from being signed in
+	others   []*hold     // of more credentials that were refused; the next ones when hold is over
 	push     *auth.Error // why pushes are paused, until its Until; nil: they are not
 	streak   int         // failures in a row that back off
 	recorded bool        // the Ledger has an entry
@@ -147,7 +160,7 @@ func (m *memory) fail(e auth.Error, now time.Time, paused bool) *auth.Error {
 	if r.clears == change && e.Credential == "" {
 		r.clears = timeOrChange
 	}
-	h := &hold{err: e}
+	h := &hold{err: e, since: now}
 	switch r.clears {
 	case nothing:
 		return h.told()
@@ -188,20 +201,56 @@ func (m *memory) fail(e auth.Error, now time.Time, paused bool) *auth.Error {
 		h.next, h.err.Until = h.until, h.until
 		m.streak++
 	}
-	m.hold = h
+	m.put(h)
 	return h.told()
+}
+
+// put makes h the hold. That of another refused credential is not forgotten.
+func (m *memory) put(h *hold) {
+	former := m.hold
+	m.hold = h
+	m.others = slices.DeleteFunc(m.others, func(o *hold) bool { return o.err.Credential == h.err.Credential })
+	if former != nil && former.condemns() && former.err.Credential != h.err.Credential {
+		m.others = append(m.others, former)
+	}
+}
+
+// condemns reports whether h is of a credential that is not to be sent until it
+// changes: what waits for a time may well be right.
+func (h *hold) condemns() bool {
+	return h.err.Credential != "" && ruleOf(h.err.Kind).clears == change
+}
+
+// next makes the next of others the hold, and reports whether there was one.
+func (m *memory) next() bool {
+	if len(m.others) == 0 {
+		return false
+	}
+	m.hold, m.others = m.others[0], m.others[1:]
+	return true
+}
+
+// refused returns the credentials that are not to be sent until they change.
+func (m *memory) refused() (credentials []string) {
+	for _, h := range slices.Concat([]*hold{m.hold}, m.others) {
+		if h != nil && h.condemns() {
+			credentials = append(credentials, h.err.Credential)
+		}
+	}
+	return credentials
 }
 
 // recall makes of a Ledger's entry the hold that it stands for.
 func (m *memory) recall(identity string, r Refusal, now time.Time) {
 	h := &hold{
 		err:  auth.Error{Kind: r.Kind, Identity: identity, Step: r.Step, Code: r.Code, Credential: r.Credential},
-		next: now,
+		next: now, since: r.Time,
 	}
-	if rule := ruleOf(r.Kind); rule.clears == timeOrChange {
+	// What waits for a change has no end, nor has what a later version knows.
+	if rule, known := rules[r.Kind]; known && rule.clears != change {
 		// A time that lies ahead was written by a clock that was wrong.
-		since := min(max(now.Sub(r.Time), 0), rule.pause)
-		h.until = now.Add(rule.pause - since)
+		since := min(max(now.Sub(r.Time), 0), accountPause)
+		h.until = now.Add(accountPause - since)
 		h.err.Until = h.until
 	}
 	m.hold, m.recorded = h, true
@@ -209,20 +258,24 @@ func (m *memory) recall(identity string, r Refusal, now time.Time) {
 
 // succeed forgets what a sign-in that worked has disproved. A pause of pushes
 // stays: that this sign-in needed none says nothing about the person who refused.
-func (m *memory) succeed() { m.hold, m.streak = nil, 0 }
+func (m *memory) succeed() { m.hold, m.others, m.streak = nil, nil, 0 }
 
 // renewals is what is remembered of an identity's failed renewals. They have a
 // memory of their own: a refused password is no obstacle to a renewal, and a
 // Portal that is down is one.
 type renewals struct {
-	err    auth.Error // the last failure; of no meaning if streak is 0
-	next   time.Time  // not before
+	err    auth.Error // the last failure, with Until for callers whose token is over
+	next   time.Time  // not before, while the token works
 	streak int        // failures in a row
 }
 
 // renewTries is how often a renewal may fail in a way that time does not heal
 // before the refresh token is given up for a sign-in.
 const renewTries = 3
+
+// renewSpacing is the longest pause between renewals that callers need: one is a
+// single request, costs nobody a push, and the Portal may be back at any moment.
+const renewSpacing = 5 * time.Second
 
 // fail remembers e, which ended a renewal at now. It reports whether the refresh
 // token is of no more use. Being unreachable is no reason for that: a sign-in
@@ -243,6 +296,9 @@ func (r *renewals) fail(e auth.Error, now time.Time) (spent bool) {
 	r.err, r.next = e, now.Add(wait)
 	r.err.Until = r.next
 	r.streak++
+	if soon := now.Add(renewSpacing); e.Kind != auth.RateLimited && soon.Before(r.next) {
+		r.err.Until = soon
+	}
 	switch e.Kind {
 	case auth.Unreachable, auth.Deadline, auth.RateLimited:
 		return false

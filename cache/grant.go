@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"hash/fnv"
 	"time"
 
 	"arcproxy/auth"
@@ -8,6 +9,8 @@ import (
 
 // The parts of a token's life.
 const (
+	advisoryLeast  = 150             // thousandths of its life that are left when the advisory window begins: at least
+	advisorySpread = 101             // and up to a tenth of it more
 	mandatoryMost  = 5 * time.Second // the mandatory window
 	mandatoryShare = 10              // and at most a tenth of the life
 )
@@ -19,10 +22,22 @@ type held struct {
 	advisory, mandatory, expires time.Time
 	dropped                      bool // a server has refused the access token
 	spent                        bool // the Portal has refused the refresh token
+	left                         bool // the next sign-in is left until somebody waits for it
+	by                           string
+	stored                       bool // in the Vault
 }
 
+// How a grant was obtained, as [Status] tells it.
+const (
+	BySignIn   = "sign-in"
+	ByLogin    = "login"    // a person's
+	ByRenewal  = "renewal"  // refresh_token
+	ByExchange = "exchange" // exchange_refresh_token
+	ByRestart  = "restored" // it was stored by an earlier run
+)
+
 // keep returns g as it is kept from now on.
-func keep(g auth.Grant, now time.Time) *held {
+func keep(g auth.Grant, by string, now time.Time) *held {
 	begin := g.Obtained
 	if begin.IsZero() || begin.After(now) {
 		begin = now
@@ -33,10 +48,19 @@ func keep(g auth.Grant, now time.Time) *held {
 	expires := g.Expires.Round(0)
 	return &held{
 		grant:     g,
-		advisory:  expires.Add(-life / 5),
+		by:        by,
+		advisory:  expires.Add(-life * time.Duration(advisoryLeast+jitter(g)) / 1000),
 		mandatory: expires.Add(-min(mandatoryMost, life/mandatoryShare)),
 		expires:   expires,
 	}
+}
+
+// jitter spreads the beginnings of advisory windows, so that identities that were
+// signed in together are not renewed together for ever. A grant always has the same.
+func jitter(g auth.Grant) int64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.AccessToken.Reveal()))
+	return int64(h.Sum32() % advisorySpread)
 }
 
 // fresh reports whether the token can be given without a thought.

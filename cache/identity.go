@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -15,12 +16,61 @@ type identity struct {
 	held    atomic.Pointer[held] // its grant; nil: none. Written under mu, read without.
 	touched atomic.Int64         // the second, since 1970, when recency was last noted
 
-	mu       sync.Mutex // guards what follows, and the writing of held
-	flight   *flight    // the one under way; nil: none
+	mu       sync.Mutex  // guards what follows, and the writing of held
+	flight   *flight     // the one under way; nil: none
+	gone     bool        // it is no longer configured
+	leaving  int         // sign-outs under way: no flight begins
+	failure  *auth.Error // the last one since a grant was obtained
+	failed   time.Time   // when
 	memory   memory
 	renewals renewals
 	drops    drops
 	loaded   bool // the Ledger was read
+	restored bool // the Vault was read, or need not be
+
+	// after is closed when the one of this name who was configured before has been
+	// signed out; nil: there was none.
+	after <-chan struct{}
+	// signedOut is closed when this one has been, who is no longer configured; nil: it is.
+	signedOut chan struct{}
+	// turn holds one token. Whoever has it may obtain a grant, or end one: it keeps
+	// a sign-out and the flight after it apart.
+	turn chan struct{}
+}
+
+func newIdentity(name string, after <-chan struct{}) *identity {
+	id := &identity{name: name, after: after, turn: make(chan struct{}, 1)}
+	id.release()
+	return id
+}
+
+// take waits for the turn.
+func (id *identity) take(ctx context.Context) error {
+	if id.after != nil {
+		select {
+		case <-id.after:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	select {
+	case <-id.turn:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (id *identity) release() { id.turn <- struct{}{} }
+
+// ahead reports whether a flight may be begun for the next token while h still
+// works: a renewal, or where there is no refresh token a sign-in, which ends before
+// it would ask a person. The caller holds mu.
+func (id *identity) ahead(h *held, now time.Time) bool {
+	if h.renewable(now) {
+		return !now.Before(id.renewals.next)
+	}
+	return !h.left && id.blocked(now) == nil
 }
 
 // evict drops the grant. What is remembered of failures stays, and so does a
@@ -29,6 +79,7 @@ func (id *identity) evict() {
 	id.mu.Lock()
 	defer id.mu.Unlock()
 	id.held.Store(nil)
+	id.restored = false
 }
 
 // blocked returns the remembered failure that keeps a flight from being begun at
@@ -45,8 +96,8 @@ func (id *identity) blocked(now time.Time) *auth.Error {
 	}
 	switch {
 	case id.held.Load().renewable(now):
-		if now.Before(id.renewals.next) {
-			return id.renewals.told()
+		if e := id.renewals.told(); now.Before(e.Until) {
+			return e
 		}
 	case id.memory.hold != nil && now.Before(id.memory.hold.next):
 		return id.memory.hold.told()

@@ -8,8 +8,10 @@ import (
 )
 
 // Ledger remembers refused credentials across restarts, at most one for each
-// identity. [arcproxy/cache/storage.Refusals] is one. A Ledger that cannot be read
-// stops sign-ins; one that cannot be written is complained about in the log.
+// identity: the one that holds it now. A second one, as a person's sign-in by hand can
+// bring about, is remembered while the program runs. [arcproxy/cache/storage.Refusals]
+// is one. A Ledger that cannot be read stops sign-ins; one that cannot be written is
+// complained about in the log.
 type Ledger interface {
 	// Refused returns what is remembered of identity, and whether anything is.
 	Refused(ctx context.Context, identity string) (Refusal, bool, error)

@@ -16,48 +16,74 @@ const ledgerTimeout = 10 * time.Second
 //
 // What cannot be found out forbids the sign-in too: an account that waits can be
 // mended, one that is locked needs an administrator.
-func (c *Cache) admit(ctx context.Context, id *identity) *auth.Error {
+func (c *Cache) admit(ctx context.Context, id *identity, f *flight) *auth.Error {
 	if e := c.load(ctx, id); e != nil {
-		return c.failed(ctx, id, e, false)
+		return c.failed(ctx, id, f, e, false)
 	}
-	now := time.Now()
-	id.mu.Lock()
-	h := id.memory.hold
-	id.mu.Unlock()
-	switch {
-	case h == nil || h.over(now):
-		return nil
-	case now.Before(h.next):
-		return h.told()
-	}
-	used, err := guard(c, id.name, func() (bool, error) { return c.source.Uses(ctx, id.name, h.err.Credential) })
-	if used || err != nil {
-		later := *h
-		later.next = time.Now().Add(askSpacing)
+	for {
+		now := time.Now()
 		id.mu.Lock()
-		id.memory.hold = &later
+		h, more := id.memory.hold, len(id.memory.others) > 0
 		id.mu.Unlock()
-		if err != nil && c.ctx.Err() == nil {
-			c.log.Warn("cannot tell whether a refused credential has changed; it counts as unchanged", "identity", id.name, "error", err)
+		switch {
+		case h == nil || h.over(now) && !more:
+			return nil
+		case h.over(now):
+			c.goOn(ctx, id)
+			continue
+		case now.Before(h.next):
+			return h.told()
 		}
-		return h.told()
+		used, err := guard(c, id.name, func() (bool, error) { return c.source.Uses(ctx, id.name, h.err.Credential) })
+		if used || err != nil {
+			later := *h
+			later.next = time.Now().Add(askSpacing)
+			id.mu.Lock()
+			id.memory.hold = &later
+			id.mu.Unlock()
+			if err != nil && c.ctx.Err() == nil {
+				c.log.Warn("cannot tell whether a refused credential has changed; it counts as unchanged", "identity", id.name, "error", err)
+			}
+			return h.told()
+		}
+		c.log.Info("a refused credential has changed; trying the new one", "identity", id.name)
+		c.goOn(ctx, id)
 	}
-	c.log.Info("a refused credential has changed; trying the new one", "identity", id.name)
-	c.succeeded(ctx, id)
-	return nil
 }
 
-// load reads the Ledger, once for each identity.
+// goOn forgets what holds id, for the next credential that was refused. It reports
+// whether there is one; else nothing keeps id from being signed in.
+func (c *Cache) goOn(ctx context.Context, id *identity) bool {
+	id.mu.Lock()
+	more := id.memory.next()
+	h := id.memory.hold
+	id.mu.Unlock()
+	if !more {
+		c.succeeded(ctx, id)
+		return false
+	}
+	if c.ledger != nil && ruleOf(h.err.Kind).keep {
+		c.record(ctx, id, h.refusal())
+	}
+	return true
+}
+
+// load reads the Ledger, unless it is known what holds id: another process may have
+// found out meanwhile what is refused.
 func (c *Cache) load(ctx context.Context, id *identity) *auth.Error {
 	id.mu.Lock()
-	loaded := id.loaded
+	loaded, held := id.loaded, id.memory.hold != nil && !id.memory.hold.over(time.Now())
 	id.mu.Unlock()
-	if loaded || c.ledger == nil {
+	if c.ledger == nil || loaded && held {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	r, found, err := c.ledger.Refused(ctx, id.name)
+	if err != nil && loaded {
+		c.log.Warn("what another process has found to be refused cannot be read", "identity", id.name, "error", err)
+		return nil
+	}
 	if err != nil {
 		return &auth.Error{Kind: auth.StateUnreadable, Identity: id.name, Step: "credentials", Seen: "nothing was sent", Err: err}
 	}

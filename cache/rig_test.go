@@ -37,14 +37,18 @@ type source struct {
 	signIn func(ctx context.Context, identity string, w auth.Watch) (auth.Grant, error)
 	renew  func(ctx context.Context, identity string, g auth.Grant) (auth.Grant, error)
 	uses   func(identity, fingerprint string) (bool, error)
+	revoke error
+	// revoking is how long Revoke takes.
+	revoking time.Duration
 
-	mu     sync.Mutex // guards what follows
-	counts counts
-	active map[string]int // identity → calls of SignIn and Renew under way
-	made   int            // tokens
+	mu      sync.Mutex // guards what follows
+	counts  counts
+	active  map[string]int // identity → calls of SignIn and Renew under way
+	made    int            // tokens
+	revoked []string
 }
 
-type counts struct{ signIns, renews, uses int }
+type counts struct{ signIns, renews, uses, revokes int }
 
 func (s *source) count(what *int) {
 	s.mu.Lock()
@@ -130,6 +134,21 @@ func (s *source) Uses(_ context.Context, identity, fingerprint string) (bool, er
 		return s.uses(identity, fingerprint)
 	}
 	return true, nil
+}
+
+// Owns says yes unless the grant is another account's.
+func (s *source) Owns(_ string, g auth.Grant) bool { return g.Account == "" }
+
+func (s *source) Revoke(_ context.Context, identity string, g auth.Grant) error {
+	defer s.enter(identity)()
+	s.count(&s.counts.revokes)
+	if s.revoking > 0 {
+		time.Sleep(s.revoking) // in a bubble
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revoked = append(s.revoked, g.AccessToken.Reveal())
+	return s.revoke
 }
 
 // failing is what a SignIn does that ends in kind.

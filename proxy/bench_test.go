@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
+	"time"
 
 	"arcproxy/auth"
 )
@@ -69,6 +70,10 @@ func BenchmarkHandler(b *testing.B) {
 
 // oneToken has always the same one.
 type oneToken struct{ grant auth.Grant }
+
+func (o oneToken) TokenFor(context.Context, string, time.Duration) (auth.Grant, error) {
+	return o.grant, nil
+}
 
 func (o oneToken) Token(context.Context, string) (auth.Grant, error) { return o.grant, nil }
 func (o oneToken) Drop(string, auth.Secret)                          {}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	"arcproxy/proxy/form"
 )
 
 const (
@@ -22,14 +24,19 @@ type body struct {
 	read   bool      // kept has been decided on
 	stream io.Reader // nil: kept is all of it
 	length int64     // of stream; -1: unknown
+	spool  *spool    // keeps stream as it passes; nil: it is too long for that
+	// sender is asked about the keys in an upload as they come; nil: it is no upload.
+	sender *inquiry
 	// broken is set when the caller's side of a stream failed, which the
 	// transport reports as if it were the upstream's failure. The transport may
 	// read on while the handler looks, hence atomic.
 	broken atomic.Bool
 }
 
-// replayable reports whether the body can be sent once more.
-func (b *body) replayable() bool { return b.stream == nil }
+// replayable reports whether the body can be sent once more, and if so makes it ready.
+func (b *body) replayable() bool {
+	return b.stream == nil || b.spool != nil && b.spool.rewind()
+}
 
 // enter returns in as it goes into ReverseProxy. A kept body is left out there,
 // for each attempt gets a reader of its own from attach; a stream goes through,
@@ -49,6 +56,18 @@ func (b *body) enter(in *http.Request) *http.Request {
 
 // attach puts a kept body on out, which goes to the upstream.
 func (b *body) attach(out *http.Request) {
+	if b.spool != nil {
+		s := b.spool
+		out.Body = s.begin()
+		// The transport repeats by itself what it lost to a connection that the
+		// upstream was just closing.
+		out.GetBody = func() (io.ReadCloser, error) {
+			if !s.rewind() {
+				return nil, errLost
+			}
+			return s.begin(), nil
+		}
+	}
 	if b.stream != nil {
 		return
 	}
@@ -59,9 +78,10 @@ func (b *body) attach(out *http.Request) {
 	// The transport may still be reading the last attempt's when its answer has
 	// come, hence a new reader each time. With GetBody it can also repeat by
 	// itself what it lost to a connection that the upstream was just closing.
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.kept)), nil }
-	out.Body = io.NopCloser(bytes.NewReader(b.kept))
-	out.ContentLength = int64(len(b.kept))
+	kept := b.kept // b may be another request's by then
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(kept)), nil }
+	out.Body = io.NopCloser(bytes.NewReader(kept))
+	out.ContentLength = int64(len(kept))
 	// It has been read, so the caller has had its "100 Continue".
 	delete(out.Header, "Expect")
 }
@@ -83,12 +103,28 @@ func (w watched) Close() error { return nil }
 
 // isForm reports whether a body is an urlencoded form that can be read as it is.
 func isForm(h http.Header) bool {
-	kind, _, _ := strings.Cut(first(h, "Content-Type"), ";")
-	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
-		return false
-	}
+	kind, _, err := form.TypeOf(h)
+	return kind == form.Urlencoded && err == nil
+}
+
+// isPlain reports whether a body is not compressed.
+func isPlain(h http.Header) bool {
 	encoding := first(h, "Content-Encoding")
 	return encoding == "" || strings.EqualFold(encoding, "identity")
+}
+
+// readParameters reads a form of whatever kind, in search of tokens.
+func (x *exchange) readParameters(who *inquiry) *failure {
+	kind, boundary, err := form.TypeOf(x.in.Header)
+	switch {
+	case err != nil:
+		return unreadable(err)
+	case kind == form.Urlencoded:
+		return x.readForm(who)
+	case kind == form.Upload:
+		return x.readUpload(who, boundary)
+	}
+	return nil
 }
 
 // readForm reads a form, presents the tokens in it to who, and keeps the rest.
@@ -110,17 +146,17 @@ func (x *exchange) readForm(who *inquiry) *failure {
 	if buf.Len() > maxForm {
 		return x.streamForm(who, io.MultiReader(&buf, r.Body))
 	}
-	rest, tokens := cutTokens(buf.Bytes())
+	rest, tokens := form.CutTokens(buf.Bytes())
 	who.tokens(tokens)
 	x.body.kept, x.body.read = rest, true
 	return nil
 }
 
-func (x *exchange) streamForm(who *inquiry, form io.Reader) *failure {
+func (x *exchange) streamForm(who *inquiry, src io.Reader) *failure {
 	if who.found == nil {
 		return formTooLarge
 	}
-	x.body.stream = newTokenFilter(form)
+	x.body.stream = form.NewTokenFilter(src)
 	x.body.length = -1
 	return nil
 }
@@ -135,6 +171,12 @@ func (x *exchange) readBody() *failure {
 	if r.ContentLength < 0 || r.ContentLength > maxKept {
 		x.body.stream = r.Body
 		x.body.length = r.ContentLength
+		if r.ContentLength > 0 {
+			// The transport reads once more when it has all, to see whether that is all.
+			// The answer may be on its way by then, and with its first bytes the server
+			// has closed the body: the error of reading on would cut the answer off.
+			x.body.stream = io.LimitReader(r.Body, r.ContentLength)
+		}
 		return nil
 	}
 	kept := make([]byte, r.ContentLength)

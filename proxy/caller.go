@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"arcproxy/proxy/peer"
 	"arcproxy/proxy/policy"
@@ -39,6 +41,7 @@ type Caller struct {
 
 	policy  *policy.Policy  // Rules, compiled
 	limiter *policy.Limiter // of Limits; nil: any
+	counter Counter
 }
 
 // callers is the list of who may use the proxy. It is read-only.
@@ -51,10 +54,13 @@ type callers struct {
 	named     map[string]*Caller
 	front     Front
 	names     *peer.Users
+	// authorities are those of client certificates; nil: whoever the listener trusted
+	authorities []*x509.Certificate
 }
 
-// newCallers sorts the configured callers; its error joins every fault.
-func newCallers(configured []Caller, front Front) (callers, error) {
+// newCallers sorts the configured callers; its error joins every fault. former are
+// those that are replaced; nil: none.
+func newCallers(configured []Caller, front Front, former *callers) (callers, error) {
 	var (
 		c      = callers{fronted: map[string]*Caller{}, named: map[string]*Caller{}, names: peer.NewUsers()}
 		faults []error
@@ -83,6 +89,9 @@ func newCallers(configured []Caller, front Front) (callers, error) {
 			fault("caller %q: it needs a name and an identity", caller.Name)
 			continue
 		}
+		if strings.HasPrefix(caller.Name, "(") {
+			fault("caller %q: a name that begins with a parenthesis is for who is no caller", caller.Name)
+		}
 		if c.named[caller.Name] != nil {
 			fault("there are two callers %q", caller.Name)
 		}
@@ -90,6 +99,7 @@ func newCallers(configured []Caller, front Front) (callers, error) {
 		if err := caller.rules(); err != nil {
 			faults = append(faults, err)
 		}
+		caller.inherit(former)
 		if caller.KeySHA256 != nil {
 			unique(caller, "key", keyHash(*caller.KeySHA256))
 			c.keyed = append(c.keyed, caller)

@@ -101,6 +101,30 @@ func TestCallersByKey(t *testing.T) {
 	}
 }
 
+// What is wrong is said as it is: a key may be good, and sent in another way than keys are.
+func TestWhatIsWrongWithAKey(t *testing.T) {
+	esri := func(values ...string) http.Header { return http.Header{"X-Esri-Authorization": values} }
+	s := start(t, new(seen).ServeHTTP, withBob)
+	for name, c := range map[string]struct {
+		header http.Header
+		says   string
+	}{
+		"nobody's":         {esri("Bearer nobodys"), "not one that the proxy knows"},
+		"two callers'":     {esri("Bearer "+callerKey, "Bearer "+otherKey), "not all one caller's"},
+		"one is nobody's":  {esri("Bearer "+callerKey, "Bearer nobodys"), "not one that the proxy knows"},
+		"no scheme":        {esri(callerKey), "not how a caller key is sent"},
+		"key as the user":  {http.Header{"Authorization": {basic(callerKey, "")}}, "not how a caller key is sent"},
+		"broken Basic":     {http.Header{"Authorization": {"Basic !" + callerKey}}, "not how a caller key is sent"},
+		"an empty user":    {http.Header{"Authorization": {basic("", "")}}, "not how a caller key is sent"},
+		"wrong in a Basic": {http.Header{"Authorization": {basic("a", "nobodys")}}, "not one that the proxy knows"},
+	} {
+		res := s.do(http.MethodGet, "/portal/x", nil, func(r *http.Request) { r.Header = c.header })
+		if body := text(t, res); res.StatusCode != 401 || !strings.Contains(body, c.says) {
+			t.Errorf("%s: %s %s", name, res.Status, body)
+		}
+	}
+}
+
 func TestCallersByAddress(t *testing.T) {
 	prefix := netip.MustParsePrefix
 	list := []Caller{
@@ -108,7 +132,7 @@ func TestCallersByAddress(t *testing.T) {
 		{Name: "bench", Identity: "bob", From: []netip.Prefix{prefix("10.1.2.0/24")}},
 		{Name: "keyed", Identity: "carol", KeySHA256: hashOf(callerKey), From: []netip.Prefix{prefix("10.9.0.0/16")}},
 	}
-	known, err := newCallers(list, Front{})
+	known, err := newCallers(list, Front{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -98,9 +99,13 @@ type certified struct {
 	name   san // the zero value is in no certificate
 }
 
-// byCertificate returns the caller whose certificate this is, which TLS has
-// verified; nil if it is nobody's, or more than one's.
-func (c *callers) byCertificate(cert *x509.Certificate) *Caller {
+// byCertificate returns the caller whose certificate this is, which TLS has verified
+// in these ways; nil if it is nobody's, or more than one's.
+func (c *callers) byCertificate(chains [][]*x509.Certificate) *Caller {
+	if !c.trusts(chains) {
+		return nil
+	}
+	cert := chains[0][0]
 	sum := sha256.Sum256(cert.Raw)
 	var found *Caller
 	for _, bearer := range c.certified {
@@ -114,4 +119,18 @@ func (c *callers) byCertificate(cert *x509.Certificate) *Caller {
 		found = bearer.caller
 	}
 	return found
+}
+
+// trusts reports whether one of these chains ends at an authority of today: the
+// connection may be older than what the config says now.
+func (c *callers) trusts(chains [][]*x509.Certificate) bool {
+	if c.authorities == nil {
+		return true
+	}
+	for _, chain := range chains {
+		if slices.ContainsFunc(c.authorities, chain[len(chain)-1].Equal) {
+			return true
+		}
+	}
+	return false
 }

@@ -126,6 +126,34 @@ func TestCallersByCertificate(t *testing.T) {
 			}
 		})
 	}
+	// A connection that was opened before may have an authority that is none any more.
+	tr := front.Client().Transport.(*http.Transport).Clone()
+	defer tr.CloseIdleConnections()
+	robot := named(authority, "robot.example.com")
+	tr.TLSClientConfig.Certificates = []tls.Certificate{*robot}
+	for _, c := range []struct {
+		authorities []*x509.Certificate
+		status      int
+	}{{nil, 200}, {[]*x509.Certificate{stranger.Leaf, authority.Leaf}, 200}, {[]*x509.Certificate{stranger.Leaf}, 401}} {
+		config.ClientCAs = c.authorities
+		begin, err := p.Prepare(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, front.URL+"/portal/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := tr.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := text(t, res); res.StatusCode != c.status {
+			t.Errorf("%d authorities: %s: %s", len(c.authorities), res.Status, body)
+		}
+		_ = res.Body.Close()
+	}
 }
 
 func TestNamesInCertificates(t *testing.T) {
@@ -267,7 +295,7 @@ func TestFaultsOfWaysToBeKnown(t *testing.T) {
 	for i := range list {
 		list[i].Name, list[i].Identity = strconv.Itoa(i), "alice"
 	}
-	_, err := newCallers(list, Front{Header: "Cookie", From: loopback})
+	_, err := newCallers(list, Front{Header: "Cookie", From: loopback}, nil)
 	for _, want := range []string{
 		`"0" and "1" have the same name`, `"2" and "3" have the same cert`, `"4": "*" is not`, `"5" and "6" have the same op`, `"7" and "8" have the same user`,
 		`"7": it is known by a front proxy, and there is none`, "Cookie has another meaning",

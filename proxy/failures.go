@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"arcproxy/auth"
+	"arcproxy/proxy/console"
+	"arcproxy/proxy/form"
 )
 
 // failure is an answer that the proxy gives itself. Every one is made in this
@@ -28,6 +30,10 @@ type failure struct {
 	details []string
 	retry   time.Duration // when to come back; 0: not said
 	cause   error         // for the log only
+	// silent: the HTTP status is 200, as ArcGIS fails, and only the body says what happened.
+	silent bool
+	// password lets a browser ask for a name and a key.
+	password bool
 }
 
 // Error implements error.
@@ -57,19 +63,25 @@ var (
 	methodNotAllowed = &failure{status: http.StatusMethodNotAllowed, message: "this method is not allowed here; allowed are " + allowed}
 	wrongHost        = &failure{status: http.StatusMisdirectedRequest, message: "this proxy does not go by the name in the Host header; call it by the address in public_url, or as localhost on the same machine"}
 	notMounted       = &failure{status: http.StatusNotFound, message: "nothing is mounted at this path; a path begins with the name of the Portal's or a server's web adaptor, such as /portal/ or /server/"}
+	// newcomer is nobody yet, and asks what everybody may ask.
+	newcomer         = &failure{status: http.StatusUnauthorized, message: presentKey}
 	unknownCaller    = &failure{status: http.StatusUnauthorized, message: "the proxy does not know who is calling; " + presentKey}
 	wrongKey         = &failure{status: http.StatusUnauthorized, message: "the caller key is not one that the proxy knows, or not for use from this address; check it against the callers in the config, or make a new one with `arcproxy key`"}
 	ambiguousAddress = &failure{status: http.StatusUnauthorized, message: "several callers share this address, so it does not say who is calling; " + presentKey}
-	// tokenEnded is what a Portal would say, status, code and words, because it is
-	// the client's own token that has ended: it is to sign in again.
-	tokenEnded       = &failure{status: http.StatusOK, message: "Invalid token."}
+	twoCallers       = &failure{status: http.StatusUnauthorized, message: "what the request says about who is calling is not all one caller's; send one key or token, in the X-Esri-Authorization header if a large upload comes with it"}
+	misplacedKey     = &failure{status: http.StatusUnauthorized, message: "this is not how a caller key is sent; " + presentKey}
+	// tokenEnded has a Portal's status and code, because it is the client's own token
+	// that has ended: it is to sign in again. It has not a Portal's words, at which the
+	// ArcGIS API for Python repeats the request without the token, as whoever it is then.
+	tokenEnded       = &failure{status: http.StatusOK, message: "this token has ended; sign in again"}
 	unknownUser      = &failure{status: http.StatusUnauthorized, message: "the system does not say with certainty which user this connection belongs to, so it does not say who is calling; connect once more, or " + presentKey}
-	wrongCertificate = &failure{status: http.StatusUnauthorized, message: "the client certificate is not one caller's, or it is another caller's than what else was sent; check it against cert_san and cert_sha256 in the config"}
-	wrongFrontUser   = &failure{status: http.StatusUnauthorized, message: "the user that the front proxy names is not one caller's, or is another caller than what else was sent; check it against front_user in the config"}
-	crossSite        = &failure{status: http.StatusForbidden, message: "a page of another site may not use the proxy in the name of a caller who is known by what a browser adds by itself, such as its address or a remembered password; send a caller key with the request"}
+	wrongCertificate = &failure{status: http.StatusUnauthorized, message: "the client certificate is not one caller's; check it against cert_san and cert_sha256 in the config"}
+	wrongFrontUser   = &failure{status: http.StatusUnauthorized, message: "the user that the front proxy names is not one caller's; check it against front_user in the config"}
+	crossSite        = &failure{status: http.StatusForbidden, message: "a page of another site may not use the proxy in the name of a caller who is known by what a browser adds by itself, such as its address or a remembered password; send a caller key with the request, and for a page that is to read the answer name its origin in web.origins"}
 	callbackNeedsKey = &failure{status: http.StatusForbidden, message: "an answer with a callback can be read by any site, so it needs a caller key; leave the callback out, or send the key as the parameter token"}
 	pathTooLong      = &failure{status: http.StatusRequestURITooLong, message: "the path is longer than any that ArcGIS has; send parameters in the query or in a form"}
 	formTooLarge     = &failure{status: http.StatusRequestEntityTooLarge, message: "this form is too large to be searched for a caller key; send the key in the X-Esri-Authorization header, and the form may have any size"}
+	uploadTooLarge   = &failure{status: http.StatusRequestEntityTooLarge, message: "this upload is too large to be searched for a caller key, and what came before its end does not say who is calling; send the key in the X-Esri-Authorization header, and the upload may have any size"}
 	errRenewed       = &failure{status: http.StatusServiceUnavailable, retry: time.Second, message: "the sign-in had ended and has just been renewed, but this request's body was too large to be kept and sent again; repeat the request"}
 )
 
@@ -90,15 +102,18 @@ func signInBroken(identity string, err error) *failure {
 
 // failed answers for an exchange that ended in err.
 func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
-	if paced, ok := x.in.Body.(*pacedBody); ok && paced.stalled.Load() {
+	if paced, ok := x.in.Body.(*pacedBody); ok && paced.hasStalled() {
 		// net/http takes a connection whose read failed for one that has ended.
-		x.proxy.refuse(w, x.in, brokenBody(os.ErrDeadlineExceeded))
+		x.turnAway(w, brokenBody(os.ErrDeadlineExceeded))
 		return
 	}
 	if x.in.Context().Err() != nil {
 		return // the caller has left; there is nobody to answer
 	}
-	x.proxy.refuse(w, x.in, x.failure(err))
+	if wrong, ok := errors.AsType[*wrongPart](err); ok {
+		x.proxy.guesses.pause(x.in.Context(), remote(x.in.RemoteAddr), wrong.guess)
+	}
+	x.turnAway(w, x.failure(err))
 }
 
 // failure says what a caller sees of err.
@@ -110,7 +125,7 @@ func (x *exchange) failure(err error) *failure {
 		return x.signInFailure(e)
 	}
 	if x.body.broken.Load() {
-		return brokenBody(err)
+		return unreadable(err)
 	}
 	return &failure{status: http.StatusBadGateway, cause: err,
 		message: fmt.Sprintf("%s %s; check that it is up and can be reached from the proxy, with `arcproxy check`", x.to.name, symptom(err))}
@@ -164,13 +179,14 @@ func (x *exchange) signInFailure(e *auth.Error) *failure {
 		if c := e.Event.Challenge; c != nil && c.Number != "" {
 			f.details = append(f.details, "number to approve: "+c.Number)
 		}
+		f.details = append(f.details, x.proxy.whereToAnswer(x.caller.Identity, e.Event.Challenge)...)
 		return f
 	case auth.Unreachable, auth.Deadline, auth.UnexpectedPage, auth.ForeignOrigin, auth.BadClient,
-		auth.AssertionRefused, auth.GrantRefused, auth.NotSupported, auth.UnknownIdentity:
+		auth.BadLogin, auth.AssertionRefused, auth.GrantRefused, auth.NotSupported, auth.UnknownIdentity:
 		f.status = http.StatusBadGateway
 	case auth.SessionLost, auth.NobodyWaiting:
 		f.retry = time.Second
-	case auth.RateLimited, auth.PushRejected, auth.PushTimedOut, auth.FactorFailed:
+	case auth.RateLimited, auth.PushRejected, auth.PushTimedOut, auth.ChallengeExpired, auth.FactorFailed:
 		f.retry = time.Minute
 	default: // a person has to change something
 		f.retry = 5 * time.Minute
@@ -182,11 +198,14 @@ func (x *exchange) signInFailure(e *auth.Error) *failure {
 	if remedy := e.Remedy(); remedy != "" {
 		f.message += "; " + remedy
 	}
+	if e.Kind == auth.MissingCredential && x.proxy.console != nil {
+		f.details = append(f.details, "a person can sign in at "+x.proxy.guard.origin+console.Path)
+	}
 	return f
 }
 
 // refuse writes f as the answer to r, in the form that fits who asked.
-func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
+func (p *settings) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 	level := slog.LevelInfo
 	if f.status >= 500 {
 		level = slog.LevelWarn
@@ -214,6 +233,9 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 		// RFC 9110 wants a challenge. Not Basic: browsers would ask for a password,
 		// and the ArcGIS API for Python would change its way of signing in.
 		h.Set("WWW-Authenticate", `Bearer realm="arcproxy"`)
+		if f.password {
+			h.Set("WWW-Authenticate", `Basic realm="arcproxy", charset="UTF-8"`)
+		}
 	case http.StatusRequestTimeout:
 		if r.ProtoMajor == 1 {
 			h.Set("Connection", "close") // the rest of the body may still come
@@ -230,7 +252,11 @@ func (p *Proxy) refuse(w http.ResponseWriter, r *http.Request, f *failure) {
 	if strings.HasPrefix(kind, "text/html") {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	}
-	w.WriteHeader(f.status)
+	status := f.status
+	if f.silent {
+		status = http.StatusOK
+	}
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // an error means that the caller has left
 	}
@@ -249,15 +275,12 @@ var page = template.Must(template.New("failure").Parse(`<!DOCTYPE html>
 // render returns the Content-Type and body of f for r: a page for a browser that
 // shows one, a callback where one was asked for, else JSON as ArcGIS writes it.
 func (f *failure) render(r *http.Request) (string, []byte) {
-	message := f.message
-	if f != tokenEnded {
-		message = harmless(message)
-	}
+	message := harmless(f.message)
 	details := make([]string, len(f.details))
 	for i, detail := range f.details {
 		details[i] = harmless(detail)
 	}
-	format := strings.ToLower(parameter(r.URL.RawQuery, "f"))
+	format := strings.ToLower(form.Parameter(r.URL.RawQuery, "f"))
 	if (format == "" || format == "html") && strings.Contains(r.Header.Get("Accept"), "text/html") {
 		var b bytes.Buffer
 		err := page.Execute(&b, struct {
@@ -274,7 +297,7 @@ func (f *failure) render(r *http.Request) (string, []byte) {
 		Details []string `json:"details"`
 	}
 	body, _ := json.Marshal(map[string]inner{"error": {f.code(), message, details}}) // strings and a number: cannot fail
-	if callback := parameter(r.URL.RawQuery, "callback"); callbackName.MatchString(callback) {
+	if callback := form.Parameter(r.URL.RawQuery, "callback"); callbackName.MatchString(callback) {
 		return "application/javascript; charset=utf-8", fmt.Appendf(nil, "/**/%s(%s);", callback, body)
 	}
 	return "application/json; charset=utf-8", body

@@ -55,11 +55,11 @@ func TestPatience(t *testing.T) {
 }
 
 func TestEveryKindHasAnAnswer(t *testing.T) {
-	x := &exchange{to: &upstream{name: "https://gis.example.com/server"}, caller: &Caller{Identity: "alice"}}
+	x := &exchange{proxy: &settings{Proxy: &Proxy{}}, passage: passage{to: &upstream{name: "https://gis.example.com/server"}, caller: &Caller{Identity: "alice"}}}
 	for _, kind := range []auth.Kind{
 		auth.CredentialRefused, auth.MissingCredential, auth.AccountLocked, auth.PasswordExpired, auth.PasswordReset, auth.EnrollmentNeeded, auth.ProfileIncomplete, auth.ConsentNeeded,
 		auth.NotAssigned, auth.NotMember, auth.FactorUnavailable, auth.PasscodeRefused, auth.PushRejected, auth.PushTimedOut, auth.NobodyWaiting, auth.FactorFailed, auth.RateLimited,
-		auth.Unreachable, auth.Deadline, auth.Waiting, auth.UnexpectedPage, auth.ForeignOrigin, auth.BadClient, auth.AssertionRefused, auth.GrantRefused, auth.TokenRefused,
+		auth.Unreachable, auth.Deadline, auth.Waiting, auth.UnexpectedPage, auth.ForeignOrigin, auth.BadClient, auth.BadLogin, auth.AssertionRefused, auth.GrantRefused, auth.TokenRefused,
 		auth.SessionLost, auth.NotSupported, auth.UnknownIdentity,
 	} {
 		e := &auth.Error{Kind: kind, Identity: "alice", Step: "a step"}
@@ -106,7 +106,7 @@ func TestTheFormOfAFailureFitsWhoAsked(t *testing.T) {
 // Clients act by themselves on some codes and phrases; no failure of ours may hold one.
 func TestNoFailureEndsAClientsSignIn(t *testing.T) {
 	all := []*failure{
-		methodNotAllowed, wrongHost, notMounted, unknownCaller, wrongKey, ambiguousAddress, crossSite, callbackNeedsKey, formTooLarge, errRenewed,
+		methodNotAllowed, wrongHost, notMounted, unknownCaller, wrongKey, twoCallers, misplacedKey, ambiguousAddress, crossSite, callbackNeedsKey, formTooLarge, errRenewed,
 		badRequest("x"), brokenBody(nil), {status: 403, message: "Invalid  token. Token\nRequired", details: []string{"INVALID TOKEN"}},
 	}
 	for _, f := range all {
@@ -131,6 +131,10 @@ func TestNoFailureEndsAClientsSignIn(t *testing.T) {
 		if judge(body, true, false) == refusing {
 			t.Errorf("%s looks like a refusal of the upstream's", body)
 		}
+	}
+	// One's own token that has ended is told by the code alone.
+	if _, body := tokenEnded.render(&http.Request{URL: &url.URL{}}); strings.Contains(strings.ToLower(string(body)), "invalid token") {
+		t.Errorf("phrase in %s", body)
 	}
 }
 

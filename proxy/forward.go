@@ -5,27 +5,13 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
-	"time"
 
-	"arcproxy/proxy/audit"
+	"arcproxy/proxy/mapping"
 )
 
-// forward sends x to its upstream and its answer to w. Each exchange has a
-// ReverseProxy of its own, which is no more than a handful of fields, so that
-// its steps know what they belong to.
+// forward sends x to its upstream and its answer to w.
 func (x *exchange) forward(w http.ResponseWriter) {
-	if x.proxy.trail != nil {
-		defer x.record(time.Now())
-	}
 	x.answer.ResponseWriter = w
-	x.forwarder = httputil.ReverseProxy{
-		Rewrite:        x.rewrite,
-		Transport:      x,
-		ModifyResponse: x.tidy,
-		ErrorHandler:   x.failed,
-		BufferPool:     x.proxy.buffers,
-		ErrorLog:       x.proxy.complaints,
-	}
 	x.forwarder.ServeHTTP(&x.answer, x.body.enter(x.in))
 }
 
@@ -36,12 +22,15 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	out.URL.Scheme = x.to.scheme
 	out.URL.Host = x.to.host
 	out.Host = "" // the upstream's own
+	if from := x.inbound(); from != nil {
+		x.query = from.String(x.query)
+	}
 	// ReverseProxy drops parameters that it cannot parse; ArcGIS's where clauses
 	// hold such as a bare "%".
 	out.URL.RawQuery = x.query
 	// net/url writes some bytes in a way of its own ("{" as "%7B"). An opaque
 	// target goes out as it is.
-	if raw := rawPath(x.in); out.URL.EscapedPath() != raw {
+	if raw := x.path; out.URL.EscapedPath() != raw {
 		out.URL.Opaque = raw
 	}
 	h := out.Header
@@ -55,14 +44,16 @@ func (x *exchange) rewrite(pr *httputil.ProxyRequest) {
 	}
 	stripCookies(h)
 	stripReferer(h)
-	if !x.socket {
+	x.proxy.mirror.addresses.RequestHeader(h, x.to.url)
+	if x.socket {
+		delete(h, "Accept-Encoding") // see conceal
+	} else {
 		delete(h, "Upgrade")
 		delete(h, "Connection")
 	}
 	// Only what can be looked into. Without the header, upstream sends it plain.
-	info := isInfo(rawPath(x.in))
-	if offered := h["Accept-Encoding"]; len(offered) != 1 || offered[0] != "gzip" || info {
-		if takesGzip(offered) && !info {
+	if offered := h["Accept-Encoding"]; len(offered) != 1 || offered[0] != "gzip" {
+		if takesGzip(offered) {
 			h["Accept-Encoding"] = []string{"gzip"}
 		} else {
 			delete(h, "Accept-Encoding")
@@ -77,7 +68,7 @@ func unwanted(name string) bool {
 	case "X-Esri-Authorization", "Authorization", "Proxy-Authorization", "Forwarded", "Via",
 		"X-Real-Ip", "X-Client-Ip", "Client-Ip", "X-Cluster-Client-Ip", "X-Originating-Ip", "X-Remote-Ip", "X-Remote-Addr", "X-Proxyuser-Ip",
 		"True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
-		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Host",
+		"X-Original-Url", "X-Original-Uri", "X-Original-Host", "X-Original-Method", "X-Rewrite-Url", "X-Host", mapping.Switch,
 		"X-Scheme", "X-Url-Scheme", "Front-End-Https", "X-Arr-Ssl", "X-Arr-Clientcert", "X-Ssl-Client-Cert", "Ssl-Client-Cert",
 		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
 		"Remote-User", "X-Remote-User", "X-Webauth-User", "X-Authenticated-User", "X-Auth-Request-User", "X-Auth-Request-Email", "Iv-User", "Sm-User",
@@ -117,23 +108,6 @@ func takesGzip(values []string) bool {
 		}
 	}
 	return false
-}
-
-// record writes the one line of an exchange, also if it was cut off.
-func (x *exchange) record(began time.Time) {
-	x.proxy.trail.Write(&audit.Record{
-		Time:     began,
-		Caller:   x.caller.Name,
-		Identity: x.caller.Identity,
-		Address:  x.in.RemoteAddr,
-		Method:   x.in.Method,
-		Path:     ascii(rawPath(x.in)), // which means the same
-		RawQuery: x.query,
-		Status:   x.answer.status,
-		Bytes:    x.answer.written,
-		Duration: time.Since(began),
-		Renewed:  x.renewed,
-	})
 }
 
 // block is the size of the buffers that bodies pass through.

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"arcproxy/proxy/form"
 )
 
 // allowed is the list of methods that pass. CONNECT and TRACE are what it is
@@ -120,6 +122,11 @@ func (g guard) foreign(r *http.Request) *failure {
 	if g.web.of(r) != "" {
 		return nil
 	}
+	return g.strange(r)
+}
+
+// strange is foreign without an exception for configured origins.
+func (g guard) strange(r *http.Request) *failure {
 	site := ""
 	for _, site = range r.Header["Sec-Fetch-Site"] {
 		if site != "same-origin" && site != "none" {
@@ -144,7 +151,7 @@ func (g guard) foreign(r *http.Request) *failure {
 			return crossSite
 		}
 	}
-	if parameter(r.URL.RawQuery, "callback") != "" {
+	if form.Parameter(r.URL.RawQuery, "callback") != "" {
 		return callbackNeedsKey
 	}
 	return nil

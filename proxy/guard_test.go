@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"arcproxy/proxy/pattern"
 )
 
 func TestPathFault(t *testing.T) {
@@ -63,8 +65,8 @@ func FuzzPathFault(f *testing.F) {
 			if strings.ContainsAny(p, "\\\x00\r\n") {
 				t.Fatalf("%q passes, but decodes to %q", raw, p)
 			}
-			next := percentDecode(p)
-			if next == p {
+			next, changed := pattern.Decode(p)
+			if !changed {
 				return
 			}
 			if strings.Count(next, "/") != strings.Count(p, "/") {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"arcproxy/proxy/form"
 	"arcproxy/proxy/issue"
 )
 
@@ -16,6 +17,7 @@ type inquiry struct {
 	wrong *failure // a credential was presented that is nobody's, or another's
 	// explicit: one of them was such as no browser adds unasked
 	explicit bool
+	issued   bool // one of them was a token of ours
 	fronted  bool // the connection is a front proxy's, which speaks for others
 
 	issuer  *issue.Issuer // of tokens; nil: there are none
@@ -29,7 +31,7 @@ func (q *inquiry) claim(caller *Caller, otherwise *failure) {
 	case caller == nil:
 		q.wrong = otherwise
 	case q.found != nil && q.found != caller:
-		q.wrong = otherwise
+		q.wrong = twoCallers
 	default:
 		q.found = caller
 	}
@@ -46,7 +48,7 @@ func (q *inquiry) connection(r *http.Request) {
 		return
 	}
 	if len(q.known.certified) > 0 && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		q.claim(q.known.byCertificate(r.TLS.VerifiedChains[0][0]), wrongCertificate)
+		q.claim(q.known.byCertificate(r.TLS.VerifiedChains), wrongCertificate)
 	}
 }
 
@@ -59,6 +61,7 @@ func (q *inquiry) present(key string, basic bool) {
 	}
 	q.explicit = q.explicit || !basic
 	if q.issuer != nil && issue.Ours(key) {
+		q.issued = true
 		name, _ := q.issuer.Caller(key, q.request)
 		q.claim(q.known.named[name], tokenEnded)
 		return
@@ -72,14 +75,18 @@ func (q *inquiry) headers(h http.Header) {
 		if key, ok := scheme(value, "Bearer"); ok {
 			q.present(key, false)
 		} else if strings.TrimSpace(value) != "" {
-			q.claim(nil, wrongKey)
+			q.claim(nil, misplacedKey)
 		}
 	}
 	for _, value := range h["Authorization"] {
 		if key, ok := scheme(value, "Bearer"); ok {
 			q.present(key, false)
 		} else if encoded, ok := scheme(value, "Basic"); ok {
-			q.present(password(encoded), true)
+			if key, ok := password(encoded); ok {
+				q.present(key, true)
+			} else {
+				q.claim(nil, misplacedKey)
+			}
 		}
 		// Another scheme, such as Negotiate, is not for us: no credential at all.
 	}
@@ -97,23 +104,19 @@ func scheme(value, name string) (string, bool) {
 }
 
 // password returns the password of Basic credentials (RFC 7617), whoever the
-// user is. What cannot be decoded comes back as it is, and is nobody's key.
-func password(encoded string) string {
-	encoded = strings.TrimSpace(encoded)
-	decoded, err := base64.StdEncoding.DecodeString(encoded)
+// user is, and whether there is one: a user without is an attempt, and it failed.
+func password(encoded string) (string, bool) {
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return "\x00" + encoded
+		return "", false
 	}
-	_, pass, found := strings.Cut(string(decoded), ":")
-	if !found || pass == "" {
-		return "\x00" // a user without a key is an attempt, and it failed
-	}
-	return pass
+	_, pass, _ := strings.Cut(string(decoded), ":")
+	return pass, pass != ""
 }
 
 // query takes the tokens of a raw query and returns it without them.
 func (q *inquiry) query(raw string) string {
-	rest, tokens := cutTokens(raw)
+	rest, tokens := form.CutTokens(raw)
 	q.tokens(tokens)
 	return rest
 }
@@ -142,7 +145,7 @@ func (q *inquiry) caller(r *http.Request) (*Caller, *failure) {
 	case q.wrong != nil:
 		return nil, q.wrong
 	case q.found != nil:
-		if !q.found.at(remote(r.RemoteAddr)) {
+		if len(q.found.From) > 0 && !q.found.at(remote(r.RemoteAddr)) {
 			return nil, wrongKey
 		}
 		return q.found, nil

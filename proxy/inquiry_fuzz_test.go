@@ -11,7 +11,7 @@ func FuzzInquiry(f *testing.F) {
 	f.Add("Bearer "+callerKey, "Basic OmNhbGxlcmtleTAxMjM0NTY3ODlhYmNkZWY=", "token="+callerKey, "https://app.example")
 	f.Add("bearer", "Basic !", "%74oken=&token", "null")
 	f.Add("Bearer arcproxy_a_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "Negotiate x", "token=a;b", "http://[::1]:80")
-	known, err := newCallers([]Caller{{Name: "nightly", Identity: "alice", KeySHA256: hashOf(callerKey)}}, Front{})
+	known, err := newCallers([]Caller{{Name: "nightly", Identity: "alice", KeySHA256: hashOf(callerKey)}}, Front{}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

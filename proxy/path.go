@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"arcproxy/proxy/pattern"
 )
 
 // rawPath returns the path of r as it was sent, not decoded.
@@ -40,8 +42,8 @@ func pathFault(raw string) string {
 		if why := levelFault(raw, level); why != "" {
 			return why
 		}
-		decoded := percentDecode(raw)
-		if decoded == raw {
+		decoded, changed := pattern.Decode(raw)
+		if !changed {
 			return ""
 		}
 		if level == 3 {
@@ -116,43 +118,4 @@ func ascii(raw string) string {
 		}
 	}
 	return string(out)
-}
-
-// percentDecode decodes every well-formed %XX once and leaves the rest alone.
-func percentDecode(s string) string {
-	i := strings.IndexByte(s, '%')
-	if i < 0 {
-		return s
-	}
-	out := append(make([]byte, 0, len(s)), s[:i]...)
-	for ; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if c, ok := unhex2(s[i+1], s[i+2]); ok {
-				out = append(out, c)
-				i += 2
-				continue
-			}
-		}
-		out = append(out, s[i])
-	}
-	return string(out)
-}
-
-// unhex2 returns the byte that two hexadecimal digits stand for.
-func unhex2(high, low byte) (byte, bool) {
-	h, ok1 := unhex(high)
-	l, ok2 := unhex(low)
-	return h<<4 | l, ok1 && ok2
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	}
-	return 0, false
 }

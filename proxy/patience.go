@@ -37,6 +37,13 @@ func (p *patience) current() context.Context {
 	return p.timed
 }
 
+// watched reports whether somebody asked for the end of it.
+func (p *patience) watched() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.timed != nil
+}
+
 // end releases the timer.
 func (p *patience) end() {
 	p.mu.Lock()

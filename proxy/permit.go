@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"arcproxy/proxy/policy"
 )
@@ -30,7 +31,7 @@ func (x *exchange) permitted() *failure {
 	if caller.Rules.ReadOnly {
 		params = x.parameters()
 	}
-	if denial := caller.policy.Check(x.in.Method, rawPath(x.in), params); denial != nil {
+	if denial := caller.policy.Check(x.in.Method, x.path, params); denial != nil {
 		f := &failure{status: http.StatusForbidden, message: denial.Reason}
 		if denial.Remedy != "" {
 			f.details = []string{"to change that, " + denial.Remedy}
@@ -38,6 +39,32 @@ func (x *exchange) permitted() *failure {
 		return f
 	}
 	return nil
+}
+
+// readers is the policy of who may do nothing but read.
+var readers = sync.OnceValue(func() *policy.Policy {
+	p, err := policy.Compile(policy.Rules{ReadOnly: true})
+	if err != nil {
+		panic(err) // there is nothing in it that could be wrong
+	}
+	return p
+})
+
+// reads reports whether the request is a form that is known to change nothing, such as
+// a query: clients send most of theirs by POST.
+func (x *exchange) reads() bool {
+	return x.in.Method == http.MethodPost && x.body.read && isForm(x.in.Header) &&
+		readers().Check(http.MethodPost, x.path, x.parameters()) == nil
+}
+
+// inherit takes over how much of its limits the caller has used, if it had the same.
+func (c *Caller) inherit(former *callers) {
+	if former == nil {
+		return
+	}
+	if was := former.named[c.Name]; was != nil && was.Limits == c.Limits {
+		c.limiter = was.limiter
+	}
 }
 
 // parameters is what the query and the form say, nil if there may be more that

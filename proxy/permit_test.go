@@ -52,7 +52,7 @@ func TestWhatACallerMayDo(t *testing.T) {
 		})
 	}
 	// What is not read is not judged by the query alone.
-	x := &exchange{in: &http.Request{ContentLength: -1, Header: http.Header{"Content-Type": {"text/xml"}}, URL: &url.URL{}}, query: "request=GetFeature"}
+	x := &exchange{passage: passage{in: &http.Request{ContentLength: -1, Header: http.Header{"Content-Type": {"text/xml"}}, URL: &url.URL{}}, query: "request=GetFeature"}}
 	if x.parameters() != nil {
 		t.Error("a body that has not been read has no say")
 	}

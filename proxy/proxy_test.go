@@ -37,6 +37,7 @@ type tokens struct {
 	n       int
 	drops   int // that took effect
 	asked   int
+	lasting int  // how often for a token with much of its life left
 	stuck   bool // a drop changes nothing
 	err     error
 	blocked bool // Token waits until its context ends
@@ -56,6 +57,13 @@ func (s *tokens) Token(ctx context.Context, identity string) (auth.Grant, error)
 		return auth.Grant{}, s.err
 	}
 	return auth.Grant{AccessToken: s.current()}, nil
+}
+
+func (s *tokens) TokenFor(ctx context.Context, identity string, life time.Duration) (auth.Grant, error) {
+	s.mu.Lock()
+	s.lasting++
+	s.mu.Unlock()
+	return s.Token(ctx, identity)
 }
 
 func (s *tokens) current() auth.Secret { return auth.NewSecret(fmt.Sprintf("token%d", s.n+1)) }
@@ -78,6 +86,7 @@ func (s *tokens) state() (drops, asked int) {
 // setup is a proxy with one upstream behind it, both listening on loopback.
 type setup struct {
 	*testing.T
+	proxy    *Proxy
 	url      string // of the proxy
 	upstream *httptest.Server
 	tokens   *tokens
@@ -106,7 +115,7 @@ func start(t *testing.T, upstream http.HandlerFunc, options ...option) *setup {
 		t.Fatal(err)
 	}
 	front := httptest.NewServer(p)
-	s.url = front.URL
+	s.proxy, s.url = p, front.URL
 	transport := &http.Transport{DisableCompression: true}
 	s.client = &http.Client{
 		Transport:     transport,

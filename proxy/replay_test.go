@@ -105,23 +105,40 @@ func TestBodiesAreReplayed(t *testing.T) {
 		kind, body string
 		chunked    bool
 		want       string // of the body
-		status     int
+		status     int    // if what is streamed is not kept
 	}{
 		"none":           {"", "", false, "", 200},
 		"small":          {"application/json", `{"a":1}`, false, `{"a":1}`, 200},
 		"limit":          {"application/octet-stream", big, false, big, 200},
-		"beyond":         {"application/octet-stream", big + "x", false, "", 503},
-		"chunked":        {"application/octet-stream", "x", true, "", 503},
+		"beyond":         {"application/octet-stream", big + "x", false, big + "x", 503},
+		"chunked":        {"application/octet-stream", "x", true, "x", 503},
 		"form":           {"application/x-www-form-urlencoded", "a=%&token=" + callerKey + "&b=;", false, "a=%&b=;", 200},
 		"chunked form":   {"application/x-www-form-urlencoded", "a=1&token=" + callerKey, true, "a=1", 200},
 		"only a token":   {"application/x-www-form-urlencoded", "token=" + callerKey, false, "", 200},
 		"large form":     {"application/x-www-form-urlencoded", "a=" + strings.Repeat(big, 4), false, "a=" + strings.Repeat(big, 4), 200},
-		"too large form": {"application/x-www-form-urlencoded", "a=" + strings.Repeat(big, 8), false, "", 503},
-		"multipart":      {"multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nE\r\n--b--\r\n", false, "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nE\r\n--b--\r\n", 200},
+		"too large form": {"application/x-www-form-urlencoded", "a=" + strings.Repeat(big, 8), false, "a=" + strings.Repeat(big, 8), 503},
+		"upload":         {"multipart/form-data; boundary=b", upload("a=1", "token="+callerKey, "b=2"), false, upload("a=1", "b=2"), 200},
+		"large upload":   {"multipart/form-data; boundary=b", upload("a=1", "token="+callerKey, "b="+big), false, upload("a=1", "b="+big), 503},
+		"chunked upload": {"multipart/form-data; boundary=b", upload("a=1"), true, upload("a=1"), 503},
 	} {
+		t.Run(name+", kept", func(t *testing.T) {
+			g := &gate{good: "token2", next: echo}
+			s := start(t, g.ServeHTTP, func(c *Config) { c.TempDir = t.TempDir() })
+			var body io.Reader = strings.NewReader(c.body)
+			if c.chunked {
+				body = io.MultiReader(body)
+			}
+			res := s.do(http.MethodPost, "/portal/x", body, func(r *http.Request) { r.Header.Set("Content-Type", c.kind) })
+			if got := text(t, res); res.StatusCode != 200 || got != c.want {
+				t.Errorf("got %s, %d bytes: %.200s", res.Status, len(got), got)
+			}
+			if drops, _ := s.tokens.state(); drops != 1 || s.spooled() != 0 {
+				t.Errorf("%d renewals, %d bytes in files", drops, s.spooled())
+			}
+		})
 		t.Run(name, func(t *testing.T) {
 			g := &gate{good: "token2", next: echo}
-			s := start(t, g.ServeHTTP)
+			s := start(t, g.ServeHTTP, func(c *Config) { c.Replay = -1 })
 			var body io.Reader = strings.NewReader(c.body)
 			if c.chunked {
 				body = io.MultiReader(body)
@@ -193,8 +210,8 @@ func TestADropThatChangesNothingIsNoLoop(t *testing.T) {
 
 func TestMisfitsAreRememberedForAMinute(t *testing.T) {
 	var m misfits
-	up, now := &upstream{}, time.Now()
-	which := misfit{up, "alice"}
+	now := time.Now()
+	which := misfit{"https://gis.example.com/portal", "alice"}
 	one, two := auth.NewSecret("one"), auth.NewSecret("two")
 	m.remember(which, one, now)
 	for name, c := range map[string]struct {
@@ -206,8 +223,8 @@ func TestMisfitsAreRememberedForAMinute(t *testing.T) {
 		"same":           {which, one, 59 * time.Second, true},
 		"over":           {which, one, time.Minute, false},
 		"newer token":    {which, two, 0, false},
-		"other identity": {misfit{up, "bob"}, one, 0, false},
-		"other upstream": {misfit{&upstream{mount: "x"}, "alice"}, one, 0, false},
+		"other identity": {misfit{"https://gis.example.com/portal", "bob"}, one, 0, false},
+		"other upstream": {misfit{"https://gis.example.com/server", "alice"}, one, 0, false},
 	} {
 		if got := m.knows(c.which, c.token, now.Add(c.after)); got != c.want {
 			t.Errorf("%s: %v", name, got)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 )
@@ -14,6 +13,7 @@ type upstream struct {
 	scheme string
 	host   string // with port, if the URL has one
 	name   string // its URL, for messages
+	url    *url.URL
 }
 
 // owns reports whether u is of this upstream's origin. A token goes nowhere else.
@@ -58,12 +58,8 @@ func newUpstream(u *url.URL) (*upstream, error) {
 	if mount == "" || strings.ContainsAny(mount, "/%;") || pathFault("/"+mount) != "" {
 		return nil, fmt.Errorf("upstream %s: the path has to be one plain segment, such as /portal", name)
 	}
-	return &upstream{mount: mount, scheme: u.Scheme, host: u.Host, name: u.Scheme + "://" + u.Host + "/" + mount}, nil
-}
-
-// route returns the upstream that is mounted at the first segment of r's path,
-// nil if there is none. The segment has to match exactly, as sent.
-func (p *Proxy) route(r *http.Request) *upstream {
-	segment, _, _ := strings.Cut(rawPath(r)[1:], "/")
-	return p.routes[segment]
+	if strings.EqualFold(mount, ownMount) {
+		return nil, fmt.Errorf("upstream %s: %w", name, errOwnMount)
+	}
+	return &upstream{mount: mount, scheme: u.Scheme, host: u.Host, name: u.Scheme + "://" + u.Host + "/" + mount, url: u}, nil
 }

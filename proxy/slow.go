@@ -5,7 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -26,11 +26,16 @@ type pacedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	limit   time.Duration // bodyTime
+	streams bool          // HTTP/2, where a deadline that passes ends the stream even if nobody reads
+
+	// There is one reader at a time. The transport's may still be at it when the
+	// handler has ended; the connection's deadlines are the server's then.
+	mu      sync.Mutex    // guards what follows
 	left    time.Duration // of limit
 	owed    int           // of bodyStep
-	streams bool          // HTTP/2, where a deadline that passes ends the stream even if nobody reads
 	ended   bool          // nothing more will be read
-	stalled atomic.Bool   // a read took too long; the transport may read while the handler looks
+	stalled bool          // a read took too long
+	over    bool          // the handler has ended
 }
 
 // pace puts r's body, if it has one, under the rule. The body has to be finished.
@@ -47,8 +52,12 @@ func pace(w http.ResponseWriter, r *http.Request, limit time.Duration) (*http.Re
 // Read implements [io.Reader].
 func (b *pacedBody) Read(p []byte) (int, error) {
 	began := time.Now()
+	b.mu.Lock()
 	b.deadline(began.Add(b.left))
+	b.mu.Unlock()
 	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.owed -= n; b.owed <= 0 {
 		b.left, b.owed = b.limit, bodyStep
 	} else {
@@ -56,7 +65,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.stalled.Store(true)
+		b.stalled = true
 		b.ended = true // and the deadline stays: the server may not wait for more either
 	case err != nil:
 		// From now on the server watches the connection for its end, by a read
@@ -69,13 +78,30 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// finish bounds what the server does with what is left of the body.
-func (b *pacedBody) finish() {
-	if b != nil && !b.ended && !b.streams {
-		b.deadline(time.Now().Add(leftoverTime))
-	}
+// hasStalled reports whether a read took too long.
+func (b *pacedBody) hasStalled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stalled
 }
 
-// deadline sets the connection's. It fails where there is none, as in tests of a
-// handler alone.
-func (b *pacedBody) deadline(at time.Time) { _ = b.control.SetReadDeadline(at) }
+// finish bounds what the server does with what is left of the body.
+func (b *pacedBody) finish() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended && !b.streams {
+		b.deadline(time.Now().Add(leftoverTime))
+	}
+	b.over = true
+}
+
+// deadline sets the connection's, as long as that is the handler's business. It
+// fails where there is none, as in tests of a handler alone. b.mu is held.
+func (b *pacedBody) deadline(at time.Time) {
+	if !b.over {
+		_ = b.control.SetReadDeadline(at)
+	}
+}

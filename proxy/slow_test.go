@@ -35,10 +35,12 @@ func impatient(t *testing.T, limit time.Duration, upstream http.HandlerFunc) (*s
 func TestAStalledBodyIsGivenUp(t *testing.T) {
 	_, front := impatient(t, 100*time.Millisecond, new(seen).ServeHTTP)
 	for name, head := range map[string]string{
-		"kept":     "Content-Length: 100",
-		"form":     "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100",
-		"streamed": fmt.Sprintf("Content-Length: %d", 2*maxKept),
-		"chunked":  "Transfer-Encoding: chunked",
+		"kept":         "Content-Length: 100",
+		"form":         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100",
+		"upload":       "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100",
+		"large upload": fmt.Sprintf("Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d", 2*maxKept),
+		"streamed":     fmt.Sprintf("Content-Length: %d", 2*maxKept),
+		"chunked":      "Transfer-Encoding: chunked",
 	} {
 		for _, drops := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, drops), func(t *testing.T) {
@@ -121,7 +123,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 // An upload that goes on may take many times as long as one stall may, over
 // either protocol, and so may an upstream that swallows it slowly.
 func TestASteadyUploadMayTakeLong(t *testing.T) {
-	const limit = 200 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	var up seen
 	s, front := impatient(t, limit, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("slow") { // the caller has sent all long before

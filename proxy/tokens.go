@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -11,12 +14,14 @@ import (
 
 // newIssuer makes the part that hands out tokens of the proxy's own, which are
 // good wherever a caller's key is.
-func newIssuer(p *Proxy, config Config) (*issue.Issuer, error) {
+func newIssuer(p *settings, config Config) (*issue.Issuer, error) {
 	c := issue.Config{
 		PublicURL: config.PublicURL,
 		Callers:   registry{p},
+		Store:     p.issued,
+		Marks:     map[string]string{},
 		Longest:   config.TokenLife,
-		Log:       config.Log,
+		Log:       p.log,
 	}
 	for _, up := range config.Upstreams {
 		c.Upstreams = append(c.Upstreams, up.URL)
@@ -24,11 +29,22 @@ func newIssuer(p *Proxy, config Config) (*issue.Issuer, error) {
 	for origin := range p.guard.web {
 		c.Origins = append(c.Origins, origin)
 	}
+	for _, caller := range config.Callers {
+		c.Marks[caller.Name] = caller.mark()
+	}
 	return issue.New(c)
 }
 
+// mark returns a text that changes with what the caller is known by. Addresses are
+// not in it: they are looked at with each request, also with a token.
+func (c *Caller) mark() string {
+	text, _ := json.Marshal([]any{c.KeySHA256, c.CertSAN, c.CertSHA256, c.OSUser, c.FrontUser}) // strings and bytes
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
 // registry is what the issuer knows of callers. It implements [issue.Callers].
-type registry struct{ p *Proxy }
+type registry struct{ p *settings }
 
 // Verify returns the caller whose key this is, if r may use it.
 func (g registry) Verify(ctx context.Context, r *http.Request, name, key string) (string, bool) {

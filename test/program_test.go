@@ -1,7 +1,6 @@
 package test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -13,35 +12,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"arcproxy/test/program"
 	"arcproxy/test/sandbox"
 )
 
-// program is the built program's file name.
-var program string
+// arcproxy is the built program's file name.
+var arcproxy string
 
 // TestMain builds the program once for all tests.
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "arcproxy-test-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "arcproxy")
-		if out, err := exec.Command("go", "build", "-o", program, "arcproxy/cmd/arcproxy").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
-			return 1
-		}
-		return m.Run()
-	}())
+	name, remove, err := program.Build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	arcproxy = name
+	code := m.Run()
+	remove()
+	os.Exit(code)
 }
 
 // key is the caller's key in every config of these tests.
@@ -98,96 +91,6 @@ format = "json"
 	return name
 }
 
-// process is the program while it runs.
-type process struct {
-	cmd  *exec.Cmd
-	out  chan string // lines of stdout and stderr
-	done chan error  // what Wait said
-	mu   sync.Mutex  // guards all
-	all  bytes.Buffer
-}
-
-// start runs the program; the test ends it.
-func start(t *testing.T, args ...string) *process {
-	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), out: make(chan string, 10_000), done: make(chan error, 1)}
-	r, w := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = w, w
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for s := bufio.NewScanner(r); s.Scan(); {
-			p.mu.Lock()
-			p.all.WriteString(s.Text() + "\n")
-			p.mu.Unlock()
-			select {
-			case p.out <- s.Text():
-			default:
-			}
-		}
-	}()
-	go func() {
-		err := p.cmd.Wait()
-		_ = w.Close()
-		<-read
-		p.done <- err
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		select {
-		case <-p.done:
-		case <-time.After(10 * time.Second):
-			t.Error("the program did not end")
-		}
-		if t.Failed() {
-			t.Logf("the program said:\n%s", p.output())
-		}
-	})
-	return p
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.all.String()
-}
-
-// line waits for a line of output that matches and returns the first group.
-func (p *process) line(t *testing.T, pattern string) string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	deadline := time.After(30 * time.Second)
-	for {
-		select {
-		case l := <-p.out:
-			if m := re.FindStringSubmatch(l); m != nil {
-				return m[len(m)-1]
-			}
-		case err := <-p.done:
-			p.done <- err
-			t.Fatalf("the program ended (%v) before it said %s:\n%s", err, pattern, p.output())
-		case <-deadline:
-			t.Fatalf("the program did not say %s:\n%s", pattern, p.output())
-		}
-	}
-}
-
-// wait waits for the program's end and returns its exit code.
-func (p *process) wait(t *testing.T) int {
-	t.Helper()
-	select {
-	case err := <-p.done:
-		p.done <- err
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(40 * time.Second):
-		t.Fatalf("the program did not end:\n%s", p.output())
-		return -1
-	}
-}
-
 func get(ctx context.Context, url string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -201,10 +104,10 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 func TestDemo(t *testing.T) {
 	for _, factor := range []string{"totp", "push", "none"} {
 		t.Run(factor, func(t *testing.T) {
-			p := start(t, "demo", "--port", "0", "--factor", factor)
+			p := program.Start(t, arcproxy, "demo", "--port", "0", "--factor", factor)
 			if factor == "push" {
-				phone := p.line(t, `simulated phone is at (http\S+)`)
-				number := p.line(t, `approve (\d+) within`)
+				phone := p.Says(t, `simulated phone is at (http[^\s;]+)`)
+				number := p.Says(t, `approve (\d+) within`)
 				// What the page's button posts; a person presses it.
 				res, err := http.PostForm(phone+"/approve", url.Values{"number": {number}})
 				if err != nil {
@@ -212,8 +115,8 @@ func TestDemo(t *testing.T) {
 				}
 				res.Body.Close()
 			}
-			p.line(t, `signed in as (\S+) .* counts 1 sign-in`)
-			u := p.line(t, `curl '(http://localhost:\S+)'`)
+			p.Says(t, `signed in as (\S+) .* counts 1 sign-in`)
+			u := p.Says(t, `curl '(http://localhost:\S+)'`)
 			res, err := http.Get(u)
 			if err != nil {
 				t.Fatal(err)
@@ -224,10 +127,10 @@ func TestDemo(t *testing.T) {
 			if res.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
 				t.Errorf("the printed curl line gets HTTP %d: %.300s", res.StatusCode, body)
 			}
-			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			if err := p.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			if code := p.wait(t); code != 0 {
+			if code := p.Ends(t); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 		})
@@ -236,8 +139,8 @@ func TestDemo(t *testing.T) {
 
 func TestServeDrainsOnSIGTERM(t *testing.T) {
 	sb := startSandbox(t)
-	p := start(t, "serve", "--config", writeConfig(t, sb, ""))
-	address := p.line(t, `"msg":"listening","address":"([^"]+)"`)
+	p := program.Start(t, arcproxy, "serve", "--config", writeConfig(t, sb, ""))
+	address := p.Says(t, `"msg":"listening","address":"([^"]+)"`)
 	// A body that the upstream sends half of, until it is let go on.
 	gate := sb.Portal.Hold("/server/rest/info")
 	type answer struct {
@@ -256,10 +159,10 @@ func TestServeDrainsOnSIGTERM(t *testing.T) {
 		got <- answer{string(b), err}
 	}()
 	<-gate.Reached
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	p.line(t, "stopping")
+	p.Says(t, "stopping")
 	if _, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 		// The port closes a moment after the message; what matters is that the
 		// request in flight is answered.
@@ -269,7 +172,7 @@ func TestServeDrainsOnSIGTERM(t *testing.T) {
 	if a := <-got; a.err != nil || !strings.Contains(a.body, "currentVersion") {
 		t.Errorf("the request in flight got %v, %.200s", a.err, a.body)
 	}
-	if code := p.wait(t); code != 0 {
+	if code := p.Ends(t); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -277,7 +180,7 @@ func TestServeDrainsOnSIGTERM(t *testing.T) {
 func TestCheckAndToken(t *testing.T) {
 	sb := startSandbox(t)
 	name := writeConfig(t, sb, "")
-	out, err := exec.CommandContext(t.Context(), program, "check", "--sign-in", "--config", name).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), arcproxy, "check", "--sign-in", "--config", name).CombinedOutput()
 	if err != nil {
 		t.Fatalf("check: %v\n%s", err, out)
 	}
@@ -286,7 +189,7 @@ func TestCheckAndToken(t *testing.T) {
 			t.Errorf("check does not say %q:\n%s", want, out)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), program, "token", "alice", "--config", name)
+	cmd := exec.CommandContext(t.Context(), arcproxy, "token", "alice", "--config", name)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	token, err := cmd.Output()
@@ -311,8 +214,8 @@ func TestCheckAndToken(t *testing.T) {
 func TestStateDirIsPrivate(t *testing.T) {
 	sb := startSandbox(t)
 	name := writeConfig(t, sb, "")
-	p := start(t, "serve", "--config", name)
-	p.line(t, `"msg":"listening"`)
+	p := program.Start(t, arcproxy, "serve", "--config", name)
+	p.Says(t, `"msg":"listening"`)
 	err := filepath.Walk(filepath.Join(filepath.Dir(name), "state"), func(path string, info os.FileInfo, err error) error {
 		if err != nil {
 			return err

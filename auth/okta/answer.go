@@ -14,11 +14,13 @@ import (
 
 // body is what is posted to the Authentication API.
 type body struct {
-	Username   string   `json:"username,omitempty"`
-	Password   string   `json:"password,omitempty"`
-	StateToken string   `json:"stateToken,omitempty"`
-	PassCode   string   `json:"passCode,omitempty"`
-	Options    *options `json:"options,omitempty"`
+	Username   string `json:"username,omitempty"`
+	Password   string `json:"password,omitempty"`
+	StateToken string `json:"stateToken,omitempty"`
+	PassCode   string `json:"passCode,omitempty"`
+	Answer     string `json:"answer,omitempty"`
+	signature
+	Options *options `json:"options,omitempty"`
 }
 
 type options struct {
@@ -54,13 +56,24 @@ type factor struct {
 	Type     string `json:"factorType"`
 	Provider string `json:"provider"`
 	Profile  struct {
-		Name string `json:"name"`
+		Name         string `json:"name"`
+		PhoneNumber  string `json:"phoneNumber"` // masked
+		Email        string `json:"email"`       // so too
+		QuestionText string `json:"questionText"`
+		CredentialID string `json:"credentialId"` // of webauthn
 	} `json:"profile"`
 	Links    links `json:"_links"`
 	Embedded struct {
 		Challenge struct {
-			CorrectAnswer number `json:"correctAnswer"`
+			CorrectAnswer    number `json:"correctAnswer"`
+			Challenge        string `json:"challenge"` // of webauthn
+			UserVerification string `json:"userVerification"`
 		} `json:"challenge"`
+		Verification struct { // of Duo
+			Host      string `json:"host"`
+			Signature string `json:"signature"`
+			Links     links  `json:"_links"`
+		} `json:"verification"`
 	} `json:"_embedded"`
 }
 
@@ -113,6 +126,9 @@ func (f *factors) UnmarshalJSON(text []byte) error {
 
 // number is a number challenge's answer, "" where there is none. 0 is one.
 type number string
+
+// shownNumber is one as it is told.
+var shownNumber = regexp.MustCompile(`^\d{1,4}$`)
 
 var numberForm = regexp.MustCompile(`^"?(\d{1,4})"?$`)
 

@@ -27,12 +27,16 @@ func secret(text string) auth.SecretSource {
 	return func(context.Context) (auth.Secret, error) { return auth.NewSecret(text), nil }
 }
 
-// trip is a RoundTripper made of a function.
+// trip is a RoundTripper made of a function. The body of a redirect is where it leads.
 type trip func(*http.Request) (status int, body string)
 
 func (f trip) RoundTrip(r *http.Request) (*http.Response, error) {
 	status, body := f(r)
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"text/html"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	header := http.Header{"Content-Type": {"text/html"}}
+	if status == http.StatusFound {
+		header.Set("Location", body)
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
 // signIn signs an account with a password in to an Okta that f plays.
@@ -80,8 +84,8 @@ func TestErrorCodes(t *testing.T) {
 		{429, "E0000118", auth.RateLimited},
 		{429, "E0000133", auth.RateLimited},
 		{500, "E0000009", auth.Unanswered},
-		{403, "E0000006", auth.UnexpectedPage},
-		{400, "E0000001", auth.UnexpectedPage},
+		{403, "E0000006", auth.Unanswered},
+		{400, "E0000001", auth.Unanswered},
 	} {
 		posts := 0
 		_, err := signIn(t, auth.Identity{}, func(r *http.Request) (int, string) {
@@ -201,38 +205,38 @@ func TestRememberDevice(t *testing.T) {
 	}
 }
 
-// TestPipeline: v1 is remembered, anything else is asked about again.
+// TestPipeline: what is no organization is asked about again, an engine is not.
 func TestPipeline(t *testing.T) {
-	u := address(t, "https://example.okta.test")
-	asked, answer, status := 0, `{"pipeline":"idx"}`, 200
-	b := auth.NewBrowser(auth.BrowserConfig{Origins: []*url.URL{u}, Transport: trip(func(r *http.Request) (int, string) {
-		asked++
-		return status, answer
-	})})
-	c := New(Config{URL: u})
-	for range 2 {
-		if got, err := c.Pipeline(t.Context(), b); got != IdentityEngine || err != nil {
-			t.Fatal(got, err)
+	for _, engine := range []string{Classic, IdentityEngine} {
+		u := address(t, "https://example.okta.test")
+		asked, answer, status := 0, "", 200
+		b := auth.NewBrowser(auth.BrowserConfig{Origins: []*url.URL{u}, Transport: trip(func(r *http.Request) (int, string) {
+			asked++
+			return status, answer
+		})})
+		c := New(Config{URL: u})
+		for _, answer = range []string{`{}`, `<html>`, `{"pipeline":7}`, ``} {
+			if _, err := c.Pipeline(t.Context(), b); auth.KindOf(err) != auth.UnexpectedPage {
+				t.Errorf("%s: %v", answer, err)
+			}
 		}
-	}
-	for _, bad := range []string{`{}`, `<html>`, `{"pipeline":7}`, ``} {
-		answer = bad
+		answer = `{"pipeline":"v9"}`
+		if _, err := c.Pipeline(t.Context(), b); auth.KindOf(err) != auth.NotSupported {
+			t.Error(err)
+		}
+		status, answer = 404, `{"pipeline":"v1"}`
 		if _, err := c.Pipeline(t.Context(), b); auth.KindOf(err) != auth.UnexpectedPage {
-			t.Errorf("%s: %v", bad, err)
+			t.Error(err)
 		}
-	}
-	status, answer = 404, `{"pipeline":"v1"}`
-	if _, err := c.Pipeline(t.Context(), b); auth.KindOf(err) != auth.UnexpectedPage {
-		t.Error(err)
-	}
-	asked, status = 0, 200
-	for range 3 {
-		if got, err := c.Pipeline(t.Context(), b); got != Classic || err != nil {
-			t.Fatal(got, err)
+		asked, status, answer = 0, 200, fmt.Sprintf(`{"pipeline":%q}`, engine)
+		for range 3 {
+			if got, err := c.Pipeline(t.Context(), b); got != engine || err != nil {
+				t.Fatal(got, err)
+			}
 		}
-	}
-	if asked != 1 {
-		t.Errorf("asked %d times, want once", asked)
+		if asked != 1 {
+			t.Errorf("%s: asked %d times, want once", engine, asked)
+		}
 	}
 }
 
@@ -250,8 +254,9 @@ func TestClassify(t *testing.T) {
 		"sign-in, old page":       {200, `<form><input name=username><input name=password type=password></form>`, signInPage, ""},
 		"step-up":                 {200, `<script>var stateToken = "00a\u002Db";</script>`, stepUpPage, "00a-b"},
 		"step-up, oktaData":       {200, `<script>oktaData={"x":function(){return '}'},"stateToken":"00a\x2Db"}</script>`, stepUpPage, "00a-b"},
-		"Identity Engine":         {200, `<script>var stateToken='eyJ\x2D'</script>`, identityEngine, ""},
-		"Identity Engine, 02.id":  {200, `<script>var stateToken='02.id.x'</script>`, identityEngine, ""},
+		"Identity Engine":         {200, `<script>var stateToken='eyJ\x2D'</script>`, identityEngine, "eyJ-"},
+		"Identity Engine, 02.id":  {200, `<script>var stateToken='02.id.x'</script>`, identityEngine, "02.id.x"},
+		"Identity Engine, older":  {200, `<script>oktaData={"x":function(){},"stateToken":"02x\u002Dy"}</script>`, identityEngine, "02x-y"},
 		"script redirect":         {200, `<script>window.location.href='https\x3A\x2F\x2Fexample.okta.test\x2Flogin\x2Fstep\x2Dup\x2Fredirect\x3FstateToken\x3D00a'</script>`, redirection, "https://example.okta.test/login/step-up/redirect?stateToken=00a"},
 		"repost":                  {200, `<form id="appForm" method="POST" action="/app/x"><input name="SAMLRequest" value="x"></form>`, repost, ""},
 		"repost elsewhere":        {200, `<form id="appForm" method="POST" action="https://evil.test/app/x"><input name="SAMLRequest" value="x"></form>`, unknown, ""},
@@ -272,6 +277,8 @@ func FuzzAnswer(f *testing.F) {
 		`{"status":"MFA_REQUIRED","stateToken":"00x","expiresAt":"2024-01-01T00:00:00.000Z","_embedded":{"factors":[{"id":"f","factorType":"push","provider":"OKTA","profile":{"name":"x"},"_links":{"verify":{"href":"/v"}}}],"policy":{"allowRememberDevice":true}},"_links":{"cancel":{"href":"/c"},"resend":[{"name":"sms","href":"/r"}]}}`,
 		`{"status":"MFA_CHALLENGE","factorResult":"WAITING","_embedded":{"factor":{"factorType":"push","_embedded":{"challenge":{"correctAnswer":0}}}},"_links":{"next":{"name":"poll","href":"/v"}}}`,
 		`{"errorCode":"E0000004","errorSummary":"x"}`,
+		`{"status":"MFA_CHALLENGE","_embedded":{"factor":{"factorType":"web","_embedded":{"verification":{"host":"h","signature":"TX:APP","_links":{"complete":{"href":"/c"}}}}}}}`,
+		`{"status":"MFA_REQUIRED","_embedded":{"factors":[{"factorType":"sms","profile":{"phoneNumber":"1"}},{"factorType":"question","profile":{"questionText":"?"}},{"factorType":"webauthn","profile":{"credentialId":"AAAA"},"_embedded":{"challenge":{"challenge":"x","userVerification":"required"}}}]}}`,
 		`{"status":"x","_links":[],"_embedded":{"factors":{},"factor":[1,null]},"expiresAt":5}`,
 		`null`, `[]`, `"`, `{"status":1}`,
 	} {
@@ -295,6 +302,12 @@ func FuzzAnswer(f *testing.F) {
 				t.Errorf("number %q", n)
 			}
 		}
+		options := (&Client{}).options(a.Embedded.Factors)
+		person := auth.Watch{Waited: func() bool { return true }, Ask: func(context.Context, auth.Challenge) (auth.Secret, error) { return auth.Secret{}, nil }}
+		p := &prover{account: auth.NewAccount(auth.Identity{}), watch: person}
+		if kind, found, err := p.choose(options); err == nil && (len(found) == 0 || options[found[0]].factor != kind) {
+			t.Errorf("chose %q %v of %v", kind, found, options)
+		}
 		_ = ending("step", a.status())
 		_ = refusal("step", &auth.Page{Status: 403}, a)
 	})
@@ -304,6 +317,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add([]byte(signInHTML))
 	f.Add([]byte(`<form id=appForm method=post action="/x"><input name=SAMLResponse>`))
 	f.Add([]byte(`<script>window.location.href='x'</script>`))
+	f.Add([]byte(`<script>var oktaData={"x":function(){},"stateToken":"02.id.a\x2Db"}</script>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		page := &auth.Page{URL: address(t, "https://example.okta.test/app/x"), Status: 200, Header: http.Header{}, Body: body}
 		found := classify(page)
@@ -315,6 +329,9 @@ func FuzzClassify(f *testing.F) {
 		}
 		if found.what == stepUpPage && !strings.HasPrefix(found.text, "00") {
 			t.Error("a step-up without its token")
+		}
+		if found.what == identityEngine && !strings.HasPrefix(found.text, "eyJ") && !strings.HasPrefix(found.text, "02") {
+			t.Error("Identity Engine without its token")
 		}
 	})
 }

@@ -30,7 +30,7 @@ func TestOncePerTransaction(t *testing.T) {
 		answers  []string // to the posts to path, the last again and again
 		posts    int
 	}{
-		"push":            {auth.Identity{Factor: auth.FactorPush}, "/push/verify", []string{waiting, required}, 2},
+		"push":            {auth.Identity{Factors: []auth.Factor{auth.FactorPush}}, "/push/verify", []string{waiting, required}, 2},
 		"code":            {auth.Identity{TOTPSecret: secret("JBSWY3DPEHPK3PXP")}, "/code/verify", []string{required}, 2},
 		"code, by detour": {auth.Identity{TOTPSecret: secret("JBSWY3DPEHPK3PXP")}, "/code/verify", []string{open}, 2},
 	} {
@@ -64,7 +64,7 @@ func TestNoRestartAfterFactor(t *testing.T) {
 	for _, lost := range []string{"poll", "verify"} {
 		synctest.Test(t, func(t *testing.T) {
 			pushes, passwords := 0, 0
-			_, err := signIn(t, auth.Identity{Factor: auth.FactorPush}, func(r *http.Request) (int, string) {
+			_, err := signIn(t, auth.Identity{Factors: []auth.Factor{auth.FactorPush}}, func(r *http.Request) (int, string) {
 				switch {
 				case r.Method == http.MethodGet:
 					return 200, stepUp
@@ -89,7 +89,7 @@ func TestNoRestartAfterFactor(t *testing.T) {
 // TestWaitingForEver: a push that Okta says waits for ever is given up.
 func TestWaitingForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, err := signIn(t, auth.Identity{Factor: auth.FactorPush}, func(r *http.Request) (int, string) {
+		_, err := signIn(t, auth.Identity{Factors: []auth.Factor{auth.FactorPush}}, func(r *http.Request) (int, string) {
 			switch {
 			case r.Method == http.MethodGet:
 				return 200, signInHTML
@@ -122,7 +122,7 @@ func TestPushOfUnknownEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				pushes := 0
-				_, err := signIn(t, auth.Identity{Factor: auth.FactorPush}, func(r *http.Request) (int, string) {
+				_, err := signIn(t, auth.Identity{Factors: []auth.Factor{auth.FactorPush}}, func(r *http.Request) (int, string) {
 					switch {
 					case r.Method == http.MethodGet:
 						return 200, signInHTML
@@ -150,4 +150,34 @@ func TestPushOfUnknownEnd(t *testing.T) {
 func bodyOf(r *http.Request) string {
 	text, _ := io.ReadAll(r.Body)
 	return string(text)
+}
+
+// TestUnreadableAnswer: a password whose answer nobody can read may have counted as an
+// attempt; the next sign-in must not follow within seconds.
+func TestUnreadableAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		kind   auth.Kind
+	}{
+		"a page":            {200, "<html>maintenance</html>", auth.Unanswered},
+		"401 without words": {401, `{"error":"no"}`, auth.Unanswered},
+		"403 of a gateway":  {403, "<html>blocked</html>", auth.Unanswered},
+		"too long":          {200, strings.Repeat("x", 2<<20), auth.Unanswered},
+		"403, a code":       {403, `{"errorCode":"E0000006"}`, auth.Unanswered},
+	} {
+		passwords := 0
+		_, err := signIn(t, auth.Identity{}, func(r *http.Request) (int, string) {
+			if r.Method == http.MethodGet {
+				return 200, signInHTML
+			}
+			if strings.Contains(bodyOf(r), "password") {
+				passwords++
+			}
+			return c.status, c.body
+		})
+		if auth.KindOf(err) != c.kind || passwords != 1 {
+			t.Errorf("%s: %v after %d passwords, want %q after one", name, err, passwords, c.kind)
+		}
+	}
 }

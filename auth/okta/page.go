@@ -19,11 +19,11 @@ const (
 	stepUpPage          // a session lives, but the application wants a second factor
 	signInPage          // nobody is signed in
 	notAssigned         // the account may not use the application
-	identityEngine      // the other engine's page
+	identityEngine      // whatever is needed, Identity Engine asks for it
 )
 
 // finding is what classify found, and what it is used with: the address of a
-// redirection, the stateToken of a step-up, the fromUri of a sign-in page, the
+// redirection, the stateToken of a step-up or of Identity Engine, the fromUri of a sign-in page, the
 // form of an assertion or a repost.
 type finding struct {
 	what   what
@@ -48,8 +48,8 @@ func classify(page *auth.Page) finding {
 		switch {
 		case strings.HasPrefix(token, "00"):
 			return finding{what: stepUpPage, text: token}
-		case strings.HasPrefix(token, "eyJ"), strings.HasPrefix(token, "02.id."):
-			return finding{what: identityEngine}
+		case strings.HasPrefix(token, "eyJ"), strings.HasPrefix(token, "02"):
+			return finding{what: identityEngine, text: token}
 		}
 	}
 	if refused(page) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"arcproxy/auth"
@@ -23,9 +22,6 @@ var pollBackoff = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second,
 // sends it is made once in a transaction, whatever becomes of it, and only if
 // somebody waits.
 func (w *walk) sendPush(ctx context.Context, state *answer, phone factor) (*answer, error) {
-	if w.watch.PushPaused != nil {
-		return nil, w.watch.PushPaused
-	}
 	l, err := verifyLink(stepPush, phone)
 	if err != nil {
 		return nil, err
@@ -35,22 +31,18 @@ func (w *walk) sendPush(ctx context.Context, state *answer, phone factor) (*answ
 	if err != nil {
 		return nil, err
 	}
-	if w.pushed {
-		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepPush, Seen: "Okta asks for a second push in one sign-in"}
-	}
 	if err := w.browser.Ready(ctx, stepPush, to); err != nil { // it may wait: the callers are asked afterwards
 		return nil, err
 	}
-	if !w.watch.SomebodyWaits() {
-		return nil, &auth.Error{Kind: auth.NobodyWaiting, Step: stepPush, Seen: "no push was sent"}
+	if err := w.bother(stepPush); err != nil {
+		return nil, err
 	}
-	w.pushed, w.answered = true, true
 	p := push{walk: w, device: device(phone), remember: remember, end: time.Now().Add(pushLife + pollEvery)}
 	asked, err := w.call(ctx, stepPush, to, body{StateToken: state.StateToken})
 	if err != nil {
 		return nil, unsure(p.late(ctx, err), auth.Unreachable, auth.UnexpectedPage)
 	}
-	p.deadline = asked.pushDeadline(ctx)
+	p.deadline = asked.deadline(ctx, pushLife)
 	done, err := p.wait(ctx, asked)
 	if err != nil {
 		return nil, unsure(err, auth.Unreachable, auth.UnexpectedPage, auth.RateLimited, auth.SessionLost)
@@ -58,19 +50,9 @@ func (w *walk) sendPush(ctx context.Context, state *answer, phone factor) (*answ
 	return done, nil
 }
 
-// unsure makes of an error of one of the kinds given, after which a push may be on
-// a phone, one of the factor's own: who signs in again at once after it, as after a
-// broken connection, would send another push.
-func unsure(err error, kinds ...auth.Kind) error {
-	if !slices.Contains(kinds, auth.KindOf(err)) {
-		return err
-	}
-	return &auth.Error{Kind: auth.FactorFailed, Step: stepPush, Seen: "what became of it is not known", Err: err}
-}
-
-// pushDeadline is when a push that was just sent runs out, by our clock.
-func (a *answer) pushDeadline(ctx context.Context) time.Time {
-	deadline := time.Now().Add(pushLife)
+// deadline is when what was just sent runs out, by our clock; after life at the latest.
+func (a *answer) deadline(ctx context.Context, life time.Duration) time.Time {
+	deadline := time.Now().Add(life)
 	if !a.ExpiresAt.IsZero() {
 		if expires := a.ExpiresAt.Add(-a.clock); expires.Before(deadline) && expires.After(time.Now()) {
 			deadline = expires
@@ -112,7 +94,7 @@ func (p *push) wait(ctx context.Context, state *answer) (*answer, error) {
 		if time.Now().After(p.end) {
 			return nil, p.ended("TIMEOUT")
 		}
-		p.tell(state)
+		p.tell(state.number())
 		if err := auth.Pause(ctx, stepPush, pollEvery); err != nil {
 			return nil, p.late(ctx, err)
 		}
@@ -156,13 +138,17 @@ func (p *push) poll(ctx context.Context, next link, stateToken string) (*answer,
 	return nil, err
 }
 
+// number is that of the challenge which is open, "" where there is none.
+func (a *answer) number() number {
+	if len(a.Embedded.Factor) == 0 {
+		return ""
+	}
+	return a.Embedded.Factor[0].Embedded.Challenge.CorrectAnswer
+}
+
 // tell says that the push was sent, and again when its number appears: Okta knows
 // that only once the phone shows the question.
-func (p *push) tell(state *answer) {
-	var shown number
-	if len(state.Embedded.Factor) > 0 {
-		shown = state.Embedded.Factor[0].Embedded.Challenge.CorrectAnswer
-	}
+func (p *push) tell(shown number) {
 	if p.told && (shown == "" || shown == p.number) {
 		return
 	}
@@ -175,10 +161,11 @@ func (p *push) tell(state *answer) {
 	if p.told {
 		text = fmt.Sprintf("on %s: %s within %s", p.device, what, spoken(left))
 	}
+	again := p.told
 	p.told, p.number = true, shown
 	p.walk.watch.Say(auth.Event{
 		Text:      text,
-		Challenge: &auth.Challenge{Kind: auth.FactorPush, Number: string(shown), Device: p.device, Deadline: p.deadline},
+		Challenge: &auth.Challenge{Kind: auth.FactorPush, Number: string(shown), Device: p.device, Deadline: p.deadline, Again: again},
 	})
 }
 

@@ -2,7 +2,6 @@ package okta
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,8 +13,7 @@ import (
 )
 
 const (
-	period   = 30 * time.Second // of a code (RFC 6238 §4.1; what Okta and Google Authenticator use)
-	maxCodes = 2                // Okta locks the account after 5 in a row
+	period = 30 * time.Second // of a code (RFC 6238 §4.1; what Okta and Google Authenticator use)
 	// A difference of clocks below this is the Date header's whole seconds and the
 	// network's delay, above it is a wrong clock.
 	clockNoise = 3 * time.Second
@@ -24,82 +22,27 @@ const (
 	clockMost = 24 * time.Hour
 )
 
-// sendCode answers with a code of the stored secret. A code that is refused is
-// followed by that of the next time window, once in a transaction. No time window is used twice:
-// Okta takes each code once, and the second time counts as a failure.
-func (w *walk) sendCode(ctx context.Context, state *answer, authenticators []factor) (*answer, error) {
-	secret, err := w.account.TOTPSecret(ctx)
-	if err != nil {
-		return nil, err
-	}
-	clock := state.clock
+// clockOf decides by what clock codes are made, given how far Okta's is ahead.
+func (p *prover) clockOf(offset time.Duration) (time.Duration, error) {
 	switch {
-	case clock.Abs() > clockMost:
-		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepTOTP, Seen: fmt.Sprintf("no code was sent: this machine's clock differs from Okta's by %s", clock)}
-	case clock.Abs() < clockNoise:
-		clock = 0
-	default:
-		w.say(fmt.Sprintf("this machine's clock differs from Okta's by %s; codes are made by Okta's", clock))
+	case offset.Abs() > clockMost:
+		return 0, &auth.Error{Kind: auth.FactorFailed, Step: stepTOTP, Seen: fmt.Sprintf("no code was sent: this machine's clock differs from Okta's by %s", offset)}
+	case offset.Abs() < clockNoise:
+		return 0, nil
 	}
-	var refused *auth.Error
-	for w.codes < maxCodes {
-		f := authenticators[0]
-		if refused != nil && len(authenticators) > 1 && refused.Code == "E0000068" {
-			f = authenticators[1] // the secret may be the other authenticator's
-		}
-		l, err := verifyLink(stepTOTP, f)
-		if err != nil {
-			return nil, err
-		}
-		to, err := w.verifyURL(stepTOTP, l, state.Embedded.Policy.AllowRememberDevice)
-		if err != nil {
-			return nil, err
-		}
-		if err := w.browser.Ready(ctx, stepTOTP, to); err != nil { // it may wait, and a code ages
-			return nil, err
-		}
-		code, err := w.freshCode(ctx, secret, clock)
-		if err != nil {
-			return nil, err
-		}
-		w.codes++
-		w.answered = true
-		w.say("sending a code to Okta")
-		next, err := w.call(ctx, stepTOTP, to, body{StateToken: state.StateToken, PassCode: code.Reveal()})
-		if err == nil {
-			kind, failed := results[next.FactorResult]
-			if !failed || next.status() == statusSuccess {
-				if next.good() {
-					w.say("code accepted")
-				}
-				return next, nil
-			}
-			err = &auth.Error{Kind: kind, Step: stepTOTP, Code: auth.Clean(next.FactorResult)}
-		}
-		var named bool
-		if refused, named = errors.AsType[*auth.Error](err); !named || refused.Kind != auth.PasscodeRefused {
-			return nil, err
-		}
-		w.say("Okta refused the code")
-	}
-	if refused == nil {
-		return nil, &auth.Error{Kind: auth.FactorFailed, Step: stepTOTP, Seen: "Okta asks for one code after another"}
-	}
-	if clock != 0 {
-		refused.Seen += fmt.Sprintf("; this machine's clock differs from Okta's by %s", clock)
-	}
-	return nil, refused
+	p.say(fmt.Sprintf("this machine's clock differs from Okta's by %s; codes are made by Okta's", offset))
+	return offset, nil
 }
 
 // freshCode makes the code of the present time window by Okta's clock, or, if
 // that one was used, waits for the next.
-func (w *walk) freshCode(ctx context.Context, secret auth.Secret, clock time.Duration) (auth.Secret, error) {
+func (p *prover) freshCode(ctx context.Context, secret auth.Secret, clock time.Duration) (auth.Secret, error) {
 	step := int64(period / time.Second)
 	for {
 		now := time.Now().Add(clock)
 		window := now.Unix() / step
-		if next := w.account.NextStep(window); next > window {
-			w.say("waiting for the next code")
+		if next := p.account.NextStep(window); next > window {
+			p.say("waiting for the next code")
 			if err := auth.Pause(ctx, stepTOTP, time.Unix(next*step, 0).Sub(now)); err != nil {
 				return auth.Secret{}, err
 			}
@@ -114,7 +57,7 @@ func (w *walk) freshCode(ctx context.Context, secret auth.Secret, clock time.Dur
 		if err != nil { // which is about the secret: it is not quoted
 			return auth.Secret{}, &auth.Error{Kind: auth.MissingCredential, Step: stepTOTP, Seen: "totp_secret is not base32"}
 		}
-		w.account.UseStep(window)
+		p.account.UseStep(window)
 		return auth.NewSecret(code), nil
 	}
 }

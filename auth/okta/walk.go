@@ -13,25 +13,27 @@ import (
 type walk struct {
 	client  *Client
 	browser *auth.Browser
-	account *auth.Account
-	watch   auth.Watch
+	prover
 	request auth.Handoff // the Portal's
 
 	fromURI      string  // where Okta's page wants to go on after the sign-in
 	repost       bool    // and whether by a form
-	passwordSent bool    // in this walk: never a second time
+	passwordSent bool    // in this walk: never a second time to one engine
+	signedIn     bool    // a password or another proof was accepted, or a session's was enough
 	restarted    bool    // the walk began anew because an old session was no good
 	resent       bool    // the Portal's request was sent again with the new session
 	stepUps      int     // second factors asked for by applications
-	answered     bool    // a push or a code was sent in this walk
-	pushed       bool    // a push was sent in this transaction: never a second one
-	codes        int     // sent in this transaction
 	state        *answer // the transaction as it was last seen; nil: none is open
+
+	passwordShown bool  // to Identity Engine: never a second time
+	flows         int   // sign-ins by Identity Engine
+	flow          *flow // the one that is open; nil: none is
 }
 
-// run goes from page to page until one holds the assertion.
+// run goes from page to page until one holds what the Portal asked for: an
+// assertion, or a code.
 func (w *walk) run(ctx context.Context) (auth.Handoff, error) {
-	page, err := w.open(ctx)
+	page, err := w.enter(ctx)
 	for range maxPages {
 		if err != nil {
 			if page, err = w.restart(ctx, err); err != nil {
@@ -39,27 +41,37 @@ func (w *walk) run(ctx context.Context) (auth.Handoff, error) {
 			}
 			continue
 		}
-		if !auth.SameOrigin(page.URL, w.client.url) {
-			return auth.Handoff{}, page.Unexpected(stepPage, "Okta led away to "+auth.Origin(page.URL))
+		answer, ok, refused := w.callback(page)
+		if ok {
+			return w.done(answer), nil
+		}
+		if refused != nil {
+			if codeOf(refused) != loginRequired || w.passwordSent || w.signedIn {
+				return auth.Handoff{}, refused
+			}
+			// The Portal does not want a page to be shown (prompt=none). The sign-in
+			// needs none.
+			page, err = w.signIn(ctx)
+			continue
 		}
 		switch found := classify(page); found.what {
 		case assertion:
-			if !w.passwordSent && w.stepUps == 0 {
-				w.say("Okta's session is still good: no password needed")
+			if _, code := w.request.CodeRequest(); code {
+				return auth.Handoff{}, page.Unexpected(stepPage, "an assertion where a code belongs")
 			}
-			return auth.Handoff{URL: found.form.Action, Form: found.form.Fields}, nil
+			return w.done(auth.Handoff{URL: found.form.Action, Form: found.form.Fields}), nil
 		case redirection:
 			var to *url.URL
 			if to, err = auth.Resolve(stepPage, page.URL, found.text); err == nil {
 				page, err = w.get(ctx, stepPage, to)
 			}
 		case repost:
-			page, err = w.browser.Do(ctx, auth.Request{Step: stepPage, URL: found.form.Action, Form: found.form.Fields})
+			page, err = w.browser.Do(ctx, auth.Request{Step: stepPage, URL: found.form.Action, Form: found.form.Fields, Stop: w.leaves})
 		case stepUpPage:
 			page, err = w.stepUp(ctx, found.text)
 		case signInPage:
 			switch {
-			case !w.passwordSent:
+			case !w.passwordSent && !w.signedIn:
 				w.fromURI, w.repost = found.text, found.repost
 				page, err = w.signIn(ctx)
 			case !w.resent:
@@ -72,10 +84,10 @@ func (w *walk) run(ctx context.Context) (auth.Handoff, error) {
 		case notAssigned:
 			return auth.Handoff{}, &auth.Error{Kind: auth.NotAssigned, Step: stepPage, Seen: page.Seen()}
 		case identityEngine:
-			return auth.Handoff{}, &auth.Error{Kind: auth.NotSupported, Step: stepPage, Seen: "a page of Okta Identity Engine"}
+			page, err = w.identityEngine(ctx, found.text)
 		default:
-			if !w.passwordSent || w.resent || page.Status >= http.StatusBadRequest {
-				return auth.Handoff{}, page.Unexpected(stepPage, "")
+			if !w.signedIn || w.resent || page.Status >= http.StatusBadRequest {
+				return auth.Handoff{}, w.unexpected(page, "")
 			}
 			// Signed in, but landed elsewhere, as the dashboard.
 			w.resent = true
@@ -88,13 +100,42 @@ func (w *walk) run(ctx context.Context) (auth.Handoff, error) {
 	return auth.Handoff{}, err
 }
 
+// done returns answer, after it has told that nothing was needed for it, if so.
+func (w *walk) done(answer auth.Handoff) auth.Handoff {
+	if !w.passwordSent && w.stepUps == 0 && !w.answered {
+		w.say("Okta's session is still good: no password needed")
+	}
+	return answer
+}
+
+// codeOf returns the other side's code of a failure, "" if it has none.
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*auth.Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// enter sends the Portal's request for the first time.
+func (w *walk) enter(ctx context.Context) (*auth.Page, error) {
+	if !w.browser.HasCookie(w.client.url, deviceCookie) {
+		select {
+		case w.client.strangers <- struct{}{}:
+			defer func() { <-w.client.strangers }()
+		case <-ctx.Done():
+			return nil, auth.Pause(ctx, stepPage, 0)
+		}
+	}
+	return w.open(ctx)
+}
+
 // open sends the Portal's request.
 func (w *walk) open(ctx context.Context) (*auth.Page, error) {
-	return w.browser.Do(ctx, auth.Request{Step: stepPage, URL: w.request.URL, Form: w.request.Form})
+	return w.browser.Do(ctx, auth.Request{Step: stepPage, URL: w.request.URL, Form: w.request.Form, Stop: w.leaves})
 }
 
 func (w *walk) get(ctx context.Context, step string, u *url.URL) (*auth.Page, error) {
-	return w.browser.Do(ctx, auth.Request{Step: step, URL: u})
+	return w.browser.Do(ctx, auth.Request{Step: step, URL: u, Stop: w.leaves})
 }
 
 // restart begins anew, once, if an old session broke off before a password or a
@@ -105,7 +146,7 @@ func (w *walk) restart(ctx context.Context, err error) (*auth.Page, error) {
 		return nil, err
 	}
 	w.restarted = true
-	w.state = nil
+	w.state, w.flow = nil, nil
 	w.client.Forget(w.browser)
 	return w.open(ctx)
 }
@@ -117,7 +158,7 @@ func (w *walk) stepUp(ctx context.Context, stateToken string) (*auth.Page, error
 		return nil, &auth.Error{Kind: auth.UnexpectedPage, Step: stepStepUp, Seen: "Okta asks for one factor after another"}
 	}
 	w.say("Okta asks for a second factor for the Portal")
-	w.pushed, w.codes = false, 0
+	w.begin()
 	state, err := w.call(ctx, stepStepUp, w.client.at("/api/v1/authn"), body{StateToken: stateToken})
 	if err != nil {
 		return nil, err
@@ -131,7 +172,7 @@ func (w *walk) signIn(ctx context.Context) (*auth.Page, error) {
 	// A session cookie that did not help is stale. Okta would look at it rather
 	// than at the new session.
 	w.browser.Forget(w.client.url, func(name string) bool { return name != sessionCookie })
-	if err := w.willPush(); err != nil {
+	if err := w.willSend(); err != nil {
 		return nil, err
 	}
 	password, err := w.account.Password(ctx)
@@ -139,7 +180,7 @@ func (w *walk) signIn(ctx context.Context) (*auth.Page, error) {
 		return nil, err
 	}
 	w.passwordSent = true
-	w.pushed, w.codes = false, 0
+	w.begin()
 	w.say("sending the password to Okta")
 	state, err := w.call(ctx, stepPassword, w.client.at("/api/v1/authn"), body{
 		Username: w.account.Username(),
@@ -155,12 +196,12 @@ func (w *walk) signIn(ctx context.Context) (*auth.Page, error) {
 	return w.drive(ctx, stepPassword, state)
 }
 
-// unanswered makes a failure of the network that followed the password one of its
-// own kind: repeated soon, as others are, it could use up the attempts that a
-// wrong password has.
+// unanswered makes a failure of the network that followed the password or a stored
+// proof, or an answer that tells nothing, one of its own kind: repeated soon, as others
+// are, it could use up the attempts that a wrong one has.
 func unanswered(err error) error {
 	e, ok := errors.AsType[*auth.Error](err)
-	if !ok || !e.Sent || e.Kind != auth.Unreachable && e.Kind != auth.Deadline {
+	if !ok || e.Kind != auth.UnexpectedPage && !(e.Sent && (e.Kind == auth.Unreachable || e.Kind == auth.Deadline)) {
 		return err
 	}
 	named := *e
@@ -171,7 +212,7 @@ func unanswered(err error) error {
 // land turns a finished transaction into a page: by the link of a step-up, or by
 // a session made from the one-time token.
 func (w *walk) land(ctx context.Context, state *answer) (*auth.Page, error) {
-	w.state = nil
+	w.state, w.signedIn = nil, true
 	if state.SessionToken == "" {
 		next, ok := state.Links["next"]
 		if !ok {
@@ -215,9 +256,9 @@ func (w *walk) session(ctx context.Context, token string) (*auth.Page, error) {
 		Step: stepSession,
 		URL:  w.client.at("/login/sessionCookieRedirect"),
 		Form: form,
-		Stop: func(*url.URL) bool { return !follow },
+		Stop: func(u *url.URL) bool { return !follow || w.leaves(u) },
 	})
-	if err != nil || page.Redirect == nil {
+	if err != nil || page.Redirect == nil || w.leaves(page.Redirect) {
 		return page, err
 	}
 	w.resent = true
@@ -228,6 +269,12 @@ func (w *walk) session(ctx context.Context, token string) (*auth.Page, error) {
 // that is under way does not stay on the phone. It has a context of its own: it
 // is for the case that the walk's has ended. It is a courtesy, and may fail.
 func (w *walk) abandon(ctx context.Context) {
+	if w.flow != nil && w.flow.doc != nil && w.flow.doc.cancel != nil {
+		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+		defer done()
+		_ = w.flow.post(ctx, stepCancel, w.flow.doc.cancel, nil)
+		return
+	}
 	if w.state == nil || w.state.StateToken == "" {
 		return
 	}
@@ -252,8 +299,8 @@ func (w *walk) tidy(err error) {
 	case auth.SessionLost, auth.UnexpectedPage:
 		w.client.Forget(w.browser)
 	default:
-		w.browser.Forget(w.client.url, func(name string) bool { return name == deviceCookie || name == sessionCookie })
+		w.browser.Forget(w.client.url, func(name string) bool {
+			return name == deviceCookie || name == sessionCookie || name == engineCookie
+		})
 	}
 }
-
-func (w *walk) say(text string) { w.watch.Say(auth.Event{Text: text}) }

@@ -16,6 +16,18 @@ type oAuthInfo struct {
 		AuthorizeURL string `json:"idpAuthorizeUrl"`
 	} `json:"federationInfo"`
 	Messages json.RawMessage `json:"messages"`
+
+	others []string // see otherLogins
+}
+
+// UnmarshalJSON also finds the logins that have no name that is known.
+func (i *oAuthInfo) UnmarshalJSON(text []byte) error {
+	type plain oAuthInfo
+	if err := json.Unmarshal(text, (*plain)(i)); err != nil {
+		return err
+	}
+	i.others = otherLogins(text)
+	return nil
 }
 
 // message returns what the page tells a person, "" if nothing. Messages are a
@@ -47,6 +59,9 @@ func told(step, text string, otherwise auth.Kind) *auth.Error {
 	switch {
 	case has("client_id", "invalid_client", "unauthorized_client", "redirect_uri"):
 		kind = auth.BadClient
+		if step == stepCallback { // the Portal's own client, at Okta
+			kind = auth.BadLogin
+		}
 	case has("permission to access this organization", "not a member", "not a registered", "not registered", "unregistered", "not been invited", "not authorized to join"):
 		kind = auth.NotMember
 	case has("terms and conditions"):

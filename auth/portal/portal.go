@@ -1,16 +1,22 @@
 // Package portal is the ArcGIS Enterprise Portal's half of a sign-in: OAuth 2
-// with an authorization code and PKCE, whose login page hands over to a SAML
-// identity provider, and the tokens that come of it.
+// with an authorization code and PKCE, whose login page hands over to a SAML or
+// OpenID Connect identity provider, and the tokens that come of it.
 //
-//	GET  oauth2/authorize        a page with oAuthInfo, or, where SAML is the only
-//	                             login, at once what saml/authorize answers
+//	GET  oauth2/authorize        a page with oAuthInfo, or, where there is but one
+//	                             login, at once what its address answers
 //	GET  oauth2/saml/authorize   a redirect or a form with a SAMLRequest
+//	GET  oauth2/…/authorize      OpenID Connect: a redirect with the Portal's own
+//	                             state, nonce and callback
 //	…                            the identity provider (package okta)
 //	POST oauth2/saml/signin      a redirect with the code, or a page that shows it
-//	POST oauth2/token            the grant
+//	GET  the callback            the same: the Portal has redeemed Okta's code itself
+//	POST oauth2/token            the grant; later, by its refresh token, the next
+//	POST oauth2/revokeToken      its end
 //
 // The facts are Esri's: "Implementing named user login", "OAuth 2.0" and "Token"
-// in the ArcGIS REST API, and what Portals answer in practice.
+// in the ArcGIS REST API, and what Portals answer in practice. Of OpenID Connect
+// logins Esri documents no address: redirects are followed within the Portal until
+// one leaves it, which must ask for a code that comes back to the Portal.
 package portal
 
 import (
@@ -24,16 +30,6 @@ import (
 	"time"
 
 	"arcproxy/auth"
-)
-
-// Login says by which of the Portal's logins to go.
-type Login string
-
-// The logins.
-const (
-	LoginAuto Login = "auto" // whatever the Portal offers that we can do: SAML
-	LoginSAML Login = "saml"
-	LoginOIDC Login = "oidc" // refused as auth.NotSupported
 )
 
 // OutOfBand is the redirect URI of programs that nothing can be redirected to:
@@ -63,7 +59,10 @@ const (
 	stepAuthorize = "Portal: oauth2/authorize"
 	stepSAML      = "Portal: oauth2/saml/authorize"
 	stepSignIn    = "Portal: oauth2/saml/signin"
+	stepOIDC      = "Portal: OpenID Connect login"
+	stepCallback  = "Portal: OpenID Connect callback"
 	stepToken     = "Portal: oauth2/token"
+	stepRevoke    = "Portal: oauth2/revokeToken"
 	stepProbe     = "Portal: probe"
 )
 
@@ -97,12 +96,26 @@ type proof struct {
 // dropped: a code that the Portal gave by a session of its own would say nothing
 // about the Okta account.
 func (c *Client) Begin(ctx context.Context, b *auth.Browser, w auth.Watch) (auth.Handoff, auth.Redeem, error) {
-	if c.config.Login != LoginAuto && c.config.Login != LoginSAML {
-		return auth.Handoff{}, nil, &auth.Error{Kind: auth.NotSupported, Step: stepAuthorize, Seen: "login = " + auth.Clean(string(c.config.Login))}
-	}
-	b.Forget(c.config.URL, nil)
 	w.Say(auth.Event{Text: "asking the Portal for a sign-in"})
+	page, p, err := c.begin(ctx, b)
+	if err != nil {
+		return auth.Handoff{}, nil, err
+	}
+	request, err := c.handoff(ctx, b, page)
+	if err != nil {
+		return auth.Handoff{}, nil, err
+	}
+	w.Say(auth.Event{Text: "the Portal asks Okta"})
+	redeem := func(ctx context.Context, answer auth.Handoff) (auth.Grant, error) {
+		defer b.Forget(c.config.URL, nil) // the next sign-in begins without them anyway
+		return c.redeem(ctx, b, w, p, request, answer)
+	}
+	return request, redeem, nil
+}
 
+// begin sends the first request of a sign-in.
+func (c *Client) begin(ctx context.Context, b *auth.Browser) (*auth.Page, proof, error) {
+	b.Forget(c.config.URL, nil)
 	p := proof{state: rand.Text(), verifier: rand.Text() + rand.Text()}
 	challenge := sha256.Sum256([]byte(p.verifier))
 	q := url.Values{
@@ -122,82 +135,7 @@ func (c *Client) Begin(ctx context.Context, b *auth.Browser, w auth.Watch) (auth
 	u := c.at("oauth2/authorize")
 	u.RawQuery = q.Encode()
 	page, err := b.Do(ctx, auth.Request{Step: stepAuthorize, URL: u, Stop: c.leaves})
-	if err != nil {
-		return auth.Handoff{}, nil, err
-	}
-	request, err := c.handoff(ctx, b, page)
-	if err != nil {
-		return auth.Handoff{}, nil, err
-	}
-	w.Say(auth.Event{Text: "the Portal asks Okta"})
-	redeem := func(ctx context.Context, answer auth.Handoff) (auth.Grant, error) {
-		return c.redeem(ctx, b, w, p, answer)
-	}
-	return request, redeem, nil
-}
-
-// handoff finds out what the Portal wants the identity provider to be sent.
-func (c *Client) handoff(ctx context.Context, b *auth.Browser, page *auth.Page) (auth.Handoff, error) {
-	if request, ok, err := c.samlRequest(stepAuthorize, page); ok || err != nil {
-		return request, err // SAML is the only login
-	}
-	var info oAuthInfo
-	if !auth.ScriptJSON(page.Scripts(), "oAuthInfo", &info) {
-		return auth.Handoff{}, refusal(stepAuthorize, page, auth.UnexpectedPage)
-	}
-	if text := info.message(); text != "" {
-		return auth.Handoff{}, told(stepAuthorize, text, auth.UnexpectedPage)
-	}
-	if info.Federation.AuthorizeURL == "" {
-		return auth.Handoff{}, &auth.Error{Kind: auth.NotSupported, Step: stepAuthorize, Seen: "the Portal's sign-in page offers no SAML login"}
-	}
-	u, err := auth.Resolve(stepSAML, c.config.URL, info.Federation.AuthorizeURL)
-	if err != nil {
-		return auth.Handoff{}, err
-	}
-	q := u.Query()
-	q.Set("oauth_state", info.State)
-	u.RawQuery = q.Encode()
-	page, err = b.Do(ctx, auth.Request{Step: stepSAML, URL: u, Stop: c.leaves})
-	if err != nil {
-		return auth.Handoff{}, err
-	}
-	request, ok, err := c.samlRequest(stepSAML, page)
-	if err == nil && !ok {
-		err = refusal(stepSAML, page, auth.UnexpectedPage)
-	}
-	return request, err
-}
-
-// samlRequest reads a SAMLRequest in either binding off a page: a redirect that
-// leaves the Portal, or a form that submits itself.
-func (c *Client) samlRequest(step string, page *auth.Page) (auth.Handoff, bool, error) {
-	if to := page.Redirect; to != nil {
-		q := to.Query()
-		switch {
-		case c.isRedirectURI(to):
-			return auth.Handoff{}, false, c.early(step, q)
-		case !q.Has("SAMLRequest") && (q.Has("response_type") || strings.Contains(to.Path, "/oauth2/")):
-			return auth.Handoff{}, false, &auth.Error{Kind: auth.NotSupported, Step: step, Seen: "the Portal signs in by OpenID Connect"}
-		}
-		return auth.Handoff{URL: to}, true, nil
-	}
-	form, ok := page.FormWith("SAMLRequest")
-	if !ok {
-		return auth.Handoff{}, false, nil
-	}
-	if form.Action == nil {
-		return auth.Handoff{}, false, page.Unexpected(step, "a form that leads nowhere")
-	}
-	return auth.Handoff{URL: form.Action, Form: only(form.Fields, "SAMLRequest", "RelayState")}, true, nil
-}
-
-// early is the error of a redirect to redirect_uri before anybody signed in.
-func (c *Client) early(step string, q url.Values) error {
-	if q.Has("error") {
-		return told(step, q.Get("error")+" "+q.Get("error_description"), auth.BadClient)
-	}
-	return &auth.Error{Kind: auth.UnexpectedPage, Step: step, Seen: "the Portal gave a code without asking Okta who signs in"}
+	return page, p, err
 }
 
 // leaves reports whether u ends our walk at the Portal: it is the redirect URI,
@@ -211,16 +149,4 @@ func (c *Client) isRedirectURI(u *url.URL) bool {
 	r := c.redirect
 	return r != nil && strings.EqualFold(u.Scheme, r.Scheme) && u.Opaque == r.Opaque &&
 		strings.EqualFold(u.Host, r.Host) && u.Path == r.Path
-}
-
-// only returns the named fields, one value each, and nothing else of a form.
-// An empty value stays: SAML requires RelayState to be echoed as it came.
-func only(fields url.Values, names ...string) url.Values {
-	kept := url.Values{}
-	for _, name := range names {
-		if _, ok := fields[name]; ok {
-			kept.Set(name, fields.Get(name))
-		}
-	}
-	return kept
 }

@@ -278,17 +278,6 @@ func TestAssertionGoesHome(t *testing.T) {
 	}
 }
 
-func TestLogin(t *testing.T) {
-	for _, login := range []Login{LoginOIDC, "social"} {
-		c := config(t)
-		c.Login = login
-		p := good(nil)
-		if _, _, err := walk(t, c, p); auth.KindOf(err) != auth.NotSupported || len(p.sent) != 0 {
-			t.Errorf("%s: %v", login, err)
-		}
-	}
-}
-
 func TestReadGrant(t *testing.T) {
 	asked := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
 	old := auth.Grant{RefreshToken: auth.NewSecret("old"), RefreshExpires: asked.Add(time.Hour), Username: "alice"}
@@ -362,9 +351,9 @@ func FuzzAnswers(f *testing.F) {
 		if e := refusal(stepSignIn, page, auth.AssertionRefused); len(fmt.Sprint(e)) > 4096 {
 			t.Errorf("%v", e)
 		}
-		if code, err := New(config(t)).code(page, proof{state: "s"}); err == nil && code.IsZero() {
+		if code, err := New(config(t)).code(stepSignIn, page, proof{state: "s"}); err == nil && code.IsZero() {
 			t.Error("no code and no error")
 		}
-		_, _, _ = New(config(t)).samlRequest(stepSAML, page)
+		_, _, _ = New(config(t)).request(stepSAML, page)
 	})
 }

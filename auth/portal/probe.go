@@ -41,7 +41,7 @@ func (c *Client) Probe(ctx context.Context, b *auth.Browser) (Info, error) {
 		Auth  json.RawMessage `json:"authInfo"`
 	}
 	if page.JSON(&info) != nil || info.Owner == "" && len(info.Auth) == 0 {
-		return Info{}, page.Unexpected(stepProbe, "no Portal answers at "+auth.Origin(c.config.URL))
+		return Info{}, page.Unexpected(stepProbe, "no Portal answers at "+c.config.URL.String())
 	}
 	page, err = c.ask(ctx, b, "")
 	if err != nil {

@@ -3,32 +3,43 @@ package portal
 import (
 	"context"
 	"crypto/subtle"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
+	"time"
 
 	"arcproxy/auth"
 )
 
-// redeem posts the assertion, takes the code from whatever the Portal answers,
-// and exchanges it.
-func (c *Client) redeem(ctx context.Context, b *auth.Browser, w auth.Watch, p proof, answer auth.Handoff) (auth.Grant, error) {
-	if answer.URL == nil || !auth.SameOrigin(answer.URL, c.config.URL) {
-		return auth.Grant{}, auth.Foreign(stepSignIn, answer.URL)
+// A difference of clocks below this is not worth telling.
+const clockNoise = 30 * time.Second
+
+// redeem brings the identity provider's answer to the Portal, takes the code from
+// whatever that answers, and exchanges it.
+func (c *Client) redeem(ctx context.Context, b *auth.Browser, w auth.Watch, p proof, request, answer auth.Handoff) (auth.Grant, error) {
+	step := stepSignIn
+	if loginOf(request) == LoginOIDC {
+		step = stepCallback
 	}
-	if !answer.Form.Has("SAMLResponse") {
-		return auth.Grant{}, &auth.Error{Kind: auth.UnexpectedPage, Step: stepSignIn, Seen: "no SAMLResponse to bring back"}
+	if err := c.answers(step, request, answer); err != nil {
+		return auth.Grant{}, err
 	}
-	page, err := b.Do(ctx, auth.Request{Step: stepSignIn, URL: answer.URL, Form: answer.Form, Stop: c.leaves})
+	page, err := b.Do(ctx, auth.Request{Step: step, URL: answer.URL, Form: answer.Form, Stop: c.leaves})
 	if err != nil {
 		return auth.Grant{}, err
 	}
-	code, err := c.code(page, p)
+	code, err := c.code(step, page, p)
 	if err != nil {
 		return auth.Grant{}, err
 	}
 	w.Say(auth.Event{Text: "the Portal accepted Okta's answer"})
+	if skew, ok := page.ClockOffset(); ok && skew.Abs() > clockNoise {
+		// Lifetimes are counted from our own request, by our clock, so that tokens
+		// are judged rightly all the same. Assertions and certificates may not be.
+		w.Say(auth.Event{Text: fmt.Sprintf("this machine's clock differs from the Portal's by %s", skew.Round(time.Second))})
+	}
 	return c.token(ctx, b, url.Values{
 		"grant_type":    {"authorization_code"},
 		"client_id":     {c.config.ClientID},
@@ -38,22 +49,46 @@ func (c *Client) redeem(ctx context.Context, b *auth.Browser, w auth.Watch, p pr
 	}, auth.Grant{})
 }
 
+// answers checks that an answer is one to the request, and for the Portal.
+func (c *Client) answers(step string, request, answer auth.Handoff) error {
+	if answer.URL == nil || !auth.SameOrigin(answer.URL, c.config.URL) {
+		return auth.Foreign(step, answer.URL)
+	}
+	code, ok := request.CodeRequest()
+	switch {
+	case !ok && answer.Form.Has("SAMLResponse"):
+	case !ok:
+		return &auth.Error{Kind: auth.UnexpectedPage, Step: step, Seen: "no SAMLResponse to bring back"}
+	case !code.Calls(answer.URL):
+		return auth.Foreign(step, answer.URL)
+	case answer.Form == nil && code.Answers(answer.URL) && answer.URL.Query().Has("code"):
+	case answer.Form != nil && code.Carries(answer.Form) && answer.Form.Has("code"):
+	default:
+		return &auth.Error{Kind: auth.UnexpectedPage, Step: step, Seen: "no code to bring back, or one for another sign-in"}
+	}
+	return nil
+}
+
 // code takes the authorization code from a redirect, whose state must be ours, or
 // from the page for programs that cannot be redirected to. Everything else that
 // the Portal may show at this point is named.
-func (c *Client) code(page *auth.Page, p proof) (auth.Secret, error) {
+func (c *Client) code(step string, page *auth.Page, p proof) (auth.Secret, error) {
 	if to := page.Redirect; to != nil {
-		if !c.isRedirectURI(to) {
-			return auth.Secret{}, auth.Foreign(stepSignIn, to)
+		switch _, again := (auth.Handoff{URL: to}).CodeRequest(); {
+		case c.isRedirectURI(to):
+		case again:
+			return auth.Secret{}, &auth.Error{Kind: auth.AssertionRefused, Step: step, Seen: "the Portal asks Okta once more"}
+		default:
+			return auth.Secret{}, auth.Foreign(step, to)
 		}
 		q := to.Query()
 		switch {
 		case q.Get("error") != "":
-			return auth.Secret{}, told(stepSignIn, q.Get("error")+" "+q.Get("error_description"), auth.GrantRefused)
+			return auth.Secret{}, told(step, q.Get("error")+" "+q.Get("error_description"), auth.GrantRefused)
 		case subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(p.state)) != 1:
-			return auth.Secret{}, &auth.Error{Kind: auth.UnexpectedPage, Step: stepSignIn, Seen: "an answer to a sign-in that is not ours: its state differs"}
+			return auth.Secret{}, &auth.Error{Kind: auth.UnexpectedPage, Step: step, Seen: "an answer to a sign-in that is not ours: its state differs"}
 		case q.Get("code") == "":
-			return auth.Secret{}, &auth.Error{Kind: auth.UnexpectedPage, Step: stepSignIn, Seen: "a redirect without a code"}
+			return auth.Secret{}, &auth.Error{Kind: auth.UnexpectedPage, Step: step, Seen: "a redirect without a code"}
 		}
 		return auth.NewSecret(q.Get("code")), nil
 	}
@@ -61,16 +96,16 @@ func (c *Client) code(page *auth.Page, p proof) (auth.Secret, error) {
 		return code, nil
 	}
 	if kind, ok := interstitial(page); ok {
-		return auth.Secret{}, &auth.Error{Kind: kind, Step: stepSignIn, Seen: "the Portal asks for it before it goes on"}
+		return auth.Secret{}, &auth.Error{Kind: kind, Step: step, Seen: "the Portal asks for it before it goes on"}
 	}
 	var info oAuthInfo
 	if auth.ScriptJSON(page.Scripts(), "oAuthInfo", &info) {
 		if text := info.message(); text != "" {
-			return auth.Secret{}, told(stepSignIn, text, auth.AssertionRefused)
+			return auth.Secret{}, told(step, text, auth.AssertionRefused)
 		}
-		return auth.Secret{}, page.Unexpected(stepSignIn, "the Portal asks to sign in again")
+		return auth.Secret{}, page.Unexpected(step, "the Portal asks to sign in again")
 	}
-	return auth.Secret{}, refusal(stepSignIn, page, auth.AssertionRefused)
+	return auth.Secret{}, refusal(step, page, auth.AssertionRefused)
 }
 
 // shownCode reads the out-of-band page: <input id="code" value="…">, and

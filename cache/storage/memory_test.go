@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,22 +16,59 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// It ends some seconds after its lock file has gone.
-		goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
-}
 
 // TestMemoryIsAsFiles does the same to a Memory and to CertMagic's own
 // FileStorage, and wants the same answers.
 func TestMemoryIsAsFiles(t *testing.T) {
+	memoryIsAs(t, func() certmagic.Storage { return &certmagic.FileStorage{Path: t.TempDir()} })
+}
+
+// TestMemoryIsAsOurFiles is the same with Files, which therefore is as FileStorage.
+func TestMemoryIsAsOurFiles(t *testing.T) {
+	memoryIsAs(t, func() certmagic.Storage {
+		dir := t.TempDir()
+		// So that it is not seen in lists.
+		if err := os.Mkdir(filepath.Join(dir, "s"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return below{NewFiles(dir), "s"}
+	})
+}
+
+// below is a folder of Files as a storage.
+type below struct {
+	*Files
+	dir string
+}
+
+func (b below) key(key string) string { return path.Join(b.dir, key) }
+
+func (b below) Store(ctx context.Context, key string, value []byte) error {
+	return b.Files.Store(ctx, b.key(key), value)
+}
+func (b below) Load(ctx context.Context, key string) ([]byte, error) {
+	return b.Files.Load(ctx, b.key(key))
+}
+func (b below) Delete(ctx context.Context, key string) error { return b.Files.Delete(ctx, b.key(key)) }
+func (b below) Stat(ctx context.Context, key string) (certmagic.KeyInfo, error) {
+	info, err := b.Files.Stat(ctx, b.key(key))
+	info.Key = key
+	return info, err
+}
+func (b below) List(ctx context.Context, prefix string, recursive bool) ([]string, error) {
+	keys, err := b.Files.List(ctx, b.key(prefix), recursive)
+	for i := range keys {
+		keys[i] = strings.TrimPrefix(keys[i], b.dir+"/")
+	}
+	return keys, err
+}
+
+func memoryIsAs(t *testing.T, make func() certmagic.Storage) {
 	rapid.Check(t, func(rt *rapid.T) {
 		memory := NewMemory()
-		files := &certmagic.FileStorage{Path: t.TempDir()}
+		files := make()
 		ctx := t.Context()
 		key := rapid.SampledFrom([]string{"a", "b", "ab", "a/b", "a/b/c", "a/bc", "b/c/d", "ab/c"})
 		prefix := rapid.SampledFrom([]string{"", "a", "b", "a/b", "b/c", "ab", "x"})

@@ -20,10 +20,11 @@ import (
 	"arcproxy/cache"
 )
 
-// each runs test on a Memory and on files.
+// each runs test on a Memory, on Files, and on CertMagic's own files.
 func each(t *testing.T, test func(*testing.T, certmagic.Storage)) {
 	t.Run("memory", func(t *testing.T) { test(t, NewMemory()) })
-	t.Run("files", func(t *testing.T) { test(t, &certmagic.FileStorage{Path: t.TempDir()}) })
+	t.Run("files", func(t *testing.T) { test(t, NewFiles(t.TempDir())) })
+	t.Run("certmagic", func(t *testing.T) { test(t, &certmagic.FileStorage{Path: t.TempDir()}) })
 }
 
 func TestKey(t *testing.T) {
@@ -169,13 +170,20 @@ func (b *broken) Unlock(ctx context.Context, name string) error {
 	return b.Storage.Unlock(ctx, name)
 }
 
-// TestModes holds CertMagic to the modes that doc.go promises.
+// TestModes keeps the modes that doc.go promises.
 func TestModes(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("modes mean nothing on Windows; the state directory's access list is inherited")
 	}
 	dir := filepath.Join(t.TempDir(), "state")
-	st := &certmagic.FileStorage{Path: dir}
+	st := NewFiles(dir)
+	sealed, err := OpenSealed(t.Context(), st, nil, nil)
+	if err == nil {
+		err = sealed.Sessions().Save(t.Context(), "alice", []byte("x"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Key(t.Context(), st); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +191,7 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -201,8 +209,8 @@ func TestModes(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || files != 2 {
-		t.Errorf("%d files, want the key and a refusal; %v", files, err)
+	if err != nil || files != 6 {
+		t.Errorf("%d files, want two keys, their locks, a refusal and a session; %v", files, err)
 	}
 }
 
@@ -239,12 +247,6 @@ func TestRefusals(t *testing.T) {
 		r = NewRefusals(st) // as after a restart
 		for i, name := range names {
 			got, found, err := r.Refused(ctx, name)
-			if name == "\xff" { // JSON has no such text; it must not be taken for forgotten
-				if err == nil {
-					t.Errorf("%q: %+v, %v", name, got, found)
-				}
-				continue
-			}
 			want := refusal()
 			want.Code = string(rune('a' + i))
 			if err != nil || !found || !got.Time.Equal(want.Time) {
@@ -277,21 +279,22 @@ func TestRefusals(t *testing.T) {
 // TestBadRefusal: what cannot be understood is an error that names it, not a
 // credential that may be tried.
 func TestBadRefusal(t *testing.T) {
-	good, err := json.Marshal(record{Identity: "bob", Credential: "f", Kind: "k", Time: time.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	each(t, func(t *testing.T, st certmagic.Storage) {
+		hash := hashOf(t, st, "alice")
+		good, err := json.Marshal(record{Identity: hashOf(t, st, "bob"), Credential: "f", Kind: "k", Time: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, text := range []string{"", "{}", "null", "[", "hunter2", string(good),
-			`{"identity":"alice","kind":"k","time":"2026-01-01T00:00:00Z"}`,
-			`{"identity":"alice","credential":"f","time":"2026-01-01T00:00:00Z"}`,
-			`{"identity":"alice","credential":"f","kind":"k"}`,
-			`{"identity":"alice","credential":"f","kind":"k","time":"2026-01-01T00:00:00Z"}` + strings.Repeat(" ", refusalMost)} {
-			if err := st.Store(t.Context(), refusalKey("alice"), []byte(text)); err != nil {
+			`{"identity":"` + hash + `","kind":"k","time":"2026-01-01T00:00:00Z"}`,
+			`{"identity":"` + hash + `","credential":"f","time":"2026-01-01T00:00:00Z"}`,
+			`{"identity":"` + hash + `","credential":"f","kind":"k"}`,
+			`{"identity":"` + hash + `","credential":"f","kind":"k","time":"2026-01-01T00:00:00Z"}` + strings.Repeat(" ", refusalMost)} {
+			if err := st.Store(t.Context(), refusalKey(hash), []byte(text)); err != nil {
 				t.Fatal(err)
 			}
 			_, found, err := NewRefusals(st).Refused(t.Context(), "alice")
-			if found || err == nil || !strings.Contains(err.Error(), "refusals/alice-") || strings.Contains(err.Error(), "hunter2") {
+			if found || err == nil || !strings.Contains(err.Error(), refusalKey(hash)) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%.40q: %v, %v", text, found, err)
 			}
 		}
@@ -301,18 +304,74 @@ func TestBadRefusal(t *testing.T) {
 		"store":  func(r Refusals) error { return r.Remember(t.Context(), "alice", refusal()) },
 		"delete": func(r Refusals) error { return r.Forget(t.Context(), "alice") },
 	} {
-		err := do(NewRefusals(&broken{Storage: NewMemory(), op: op}))
-		if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "refusals/alice-") {
+		st := NewMemory()
+		hash := hashOf(t, st, "alice")
+		err := do(NewRefusals(&broken{Storage: st, op: op}))
+		if !errors.Is(err, errBroken) || op != "load" && !strings.Contains(err.Error(), refusalKey(hash)) {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
 }
 
+func hashOf(t *testing.T, st certmagic.Storage, identity string) string {
+	t.Helper()
+	hash, err := NewRefusals(st).hash(t.Context(), identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
+
+// TestFormerRefusals: what was stored under readable names still counts, and is
+// not readable any more afterwards.
+func TestFormerRefusals(t *testing.T) {
+	each(t, func(t *testing.T, st certmagic.Storage) {
+		ctx, former := t.Context(), formerKey("alice")
+		old := func() {
+			t.Helper()
+			text, err := json.Marshal(record{Identity: "alice", Credential: "f", Kind: auth.CredentialRefused, Time: time.Now()})
+			if err == nil {
+				err = st.Store(ctx, former, text)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		old()
+		if _, err := Key(ctx, st); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if r, found, err := NewRefusals(&broken{Storage: st, op: "store"}).Refused(ctx, "alice"); r.Credential != "f" || !found || err != nil {
+				t.Errorf("%+v, %v, %v", r, found, err)
+			}
+		}
+		for range 2 {
+			if r, found, err := NewRefusals(st).Refused(ctx, "alice"); r.Credential != "f" || !found || err != nil {
+				t.Errorf("%+v, %v, %v", r, found, err)
+			}
+			if st.Exists(ctx, former) {
+				t.Error("the readable one is still there")
+			}
+		}
+		old()
+		if err := NewRefusals(st).Forget(ctx, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, found, err := NewRefusals(st).Refused(ctx, "alice"); found || err != nil {
+			t.Errorf("after Forget: %v, %v", found, err)
+		}
+	})
+}
+
 // TestUnreadableFile: a file without the right to read it is not a missing one.
 func TestUnreadableFile(t *testing.T) {
 	dir := t.TempDir()
-	st := &certmagic.FileStorage{Path: dir}
-	for _, key := range []string{refusalKey("alice"), keyName} {
+	st := NewFiles(dir)
+	for _, key := range []string{refusalKey(hashOf(t, st, "alice")), keyName} {
+		if err := st.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
 		// A directory in the file's place cannot be read by anybody, root included.
 		if err := os.MkdirAll(filepath.Join(dir, key), 0o700); err != nil {
 			t.Fatal(err)

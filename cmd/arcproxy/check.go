@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"arcproxy/auth"
+	"arcproxy/auth/okta"
+	"arcproxy/auth/portal"
 )
 
 // checkTimeout bounds each single check.
@@ -33,7 +35,7 @@ Examples:
   $ arcproxy check
   config     ok      config.toml
   okta       ok      https://example.okta.com: Classic engine
-  portal     ok      https://gis.example.com/portal: version 11.3
+  portal     ok      https://gis.example.com/portal: version 11.3, signs in by SAML
   server     ok      https://gis.example.com/server
   $ arcproxy check --sign-in --identity alice`
 }
@@ -51,7 +53,7 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 		}
 		name = c.Identity
 	}
-	e, err := newEngine(ctx, cfg, newCommandLog(p.stderr, cfg.Log), p.tellPerson)
+	e, err := newEngine(ctx, cfg, toShare, newCommandLog(p.stderr, cfg.Log), p.audience())
 	if err != nil {
 		return err
 	}
@@ -65,17 +67,13 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 	browser := auth.NewBrowser(auth.BrowserConfig{Transport: e.transport, Origins: e.origins, UserAgent: userAgent})
 	r.check("okta", cfg.Okta.URL.String(), func(ctx context.Context) (string, error) {
 		pipeline, err := e.okta.Pipeline(ctx, browser)
-		if err == nil && pipeline == "idx" {
-			err = &auth.Error{Kind: auth.NotSupported, Step: "Okta: pipeline", Seen: "the organization runs on Identity Engine"}
+		if pipeline == okta.IdentityEngine {
+			return "Identity Engine", err
 		}
 		return "Classic engine", err
 	})
 	r.check("portal", cfg.Portal.URL.String(), func(ctx context.Context) (string, error) {
-		info, err := e.portal.Probe(ctx, browser)
-		if err != nil || info.Version == "" {
-			return info.Name, err
-		}
-		return strings.TrimSpace(info.Name + " version " + info.Version), nil
+		return describePortal(ctx, e.portal, browser)
 	})
 	for _, u := range cfg.Servers {
 		r.check("server", u.String(), func(ctx context.Context) (string, error) {
@@ -89,13 +87,39 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("signed in as %s until %s", grant.Username, grant.Expires.Format(time.DateTime)), nil
+			return fmt.Sprintf("signed in as %s until %s", grant.Username, clock(grant.Expires)), nil
 		})
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if r.failed {
 		return errors.New("not everything is right; see above")
 	}
 	return nil
+}
+
+// describePortal says which Portal it is and how people sign in to it.
+func describePortal(ctx context.Context, p *portal.Client, b *auth.Browser) (string, error) {
+	info, err := p.Probe(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	logins, err := p.Logins(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	var says []string
+	if info.Version != "" {
+		says = append(says, strings.TrimSpace(info.Name+" version "+info.Version))
+	} else if info.Name != "" {
+		says = append(says, info.Name)
+	}
+	says = append(says, "signs in by "+logins[0].Name())
+	for _, l := range logins[1:] {
+		says = append(says, "offers "+l.Name()+", too")
+	}
+	return strings.Join(says, ", "), nil
 }
 
 // report prints checks as they end.
@@ -120,6 +144,9 @@ func (r *report) check(what, which string, try func(context.Context) (string, er
 }
 
 func (r *report) line(what, text string, err error) {
+	if brokenOff(r.ctx, err) {
+		return
+	}
 	if err != nil {
 		r.failed = true
 		fmt.Fprintf(r.out, "%-10s FAILED  %s: %s\n", what, text, explain(err))
@@ -142,7 +169,7 @@ func probeServer(ctx context.Context, rt http.RoundTripper, u *url.URL) (string,
 		if certErr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 			return "", fmt.Errorf("%w; put the certificate of its authority in network.ca_file", certErr)
 		}
-		return "", fmt.Errorf("no answer: %w", err)
+		return "", fmt.Errorf("no answer: %w; is its address right, and can this machine connect to it?", err)
 	}
 	defer res.Body.Close()
 	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)

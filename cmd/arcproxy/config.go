@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -22,6 +22,7 @@ import (
 	"arcproxy/auth/portal"
 	"arcproxy/proxy"
 	"arcproxy/proxy/audit"
+	"arcproxy/proxy/console"
 	"arcproxy/proxy/listener"
 )
 
@@ -33,6 +34,7 @@ type file struct {
 	PublicURL string  `toml:"public_url"`
 	StateDir  *string `toml:"state_dir"`
 	Patience  string  `toml:"patience"`
+	Drain     string  `toml:"drain_delay"`
 
 	Portal struct {
 		URL         string `toml:"url"`
@@ -47,16 +49,11 @@ type file struct {
 	} `toml:"servers"`
 
 	Okta struct {
-		URL string `toml:"url"`
+		URL     string `toml:"url"`
+		DuoHost string `toml:"duo_host"`
 	} `toml:"okta"`
 
-	Identities []struct {
-		Name       string `toml:"name"`
-		Username   string `toml:"username"`
-		Password   string `toml:"password"`
-		Factor     string `toml:"factor"`
-		TOTPSecret string `toml:"totp_secret"`
-	} `toml:"identities"`
+	Identities []fileIdentity `toml:"identities"`
 
 	Callers []fileCaller `toml:"callers"`
 
@@ -80,11 +77,30 @@ type file struct {
 		Origins []string `toml:"origins"`
 	} `toml:"web"`
 
+	Mapping struct {
+		ItemData bool `toml:"item_data"`
+		Rules    []struct {
+			Path  string   `toml:"path"`
+			Types []string `toml:"types"`
+			Map   *bool    `toml:"map"`
+		} `toml:"rules"`
+	} `toml:"mapping"`
+
 	Limits struct {
 		Connections           int    `toml:"connections"`
 		ConnectionsPerAddress int    `toml:"connections_per_address"`
 		Tokens                string `toml:"tokens"`
+		Replay                string `toml:"replay"`
 	} `toml:"limits"`
+
+	Cache struct {
+		Store string `toml:"store"`
+		Key   string `toml:"key"`
+	} `toml:"cache"`
+
+	Challenges struct {
+		Notify string `toml:"notify"`
+	} `toml:"challenges"`
 
 	Audit struct {
 		File      string `toml:"file"`
@@ -107,7 +123,10 @@ type config struct {
 	Listen     string
 	PublicURL  *url.URL
 	StateDir   string // "": nothing is written
+	OwnState   bool   // the file names no StateDir: it is the one of the user that runs this
+	Cache      cacheConfig
 	Patience   time.Duration
+	Drain      time.Duration // between not being ready and taking no more connections
 	Portal     portal.Config
 	Okta       okta.Config
 	Servers    []*url.URL
@@ -115,13 +134,18 @@ type config struct {
 	Callers    []proxy.Caller
 	Front      proxy.Front
 	Origins    []string // of web pages
+	Mapping    proxy.Mapping
 	TLS        listener.Config
 	Limits     listener.Options
 	TokenLife  time.Duration // the longest, of tokens of the proxy's own; 0: its default
+	Notify     string        // a command that is told questions; "": none
+	Replay     int64         // the largest body that is kept to be sent again; 0: the proxy's default; -1: none
 	Audit      audit.Config
 	RootCAs    *x509.CertPool // nil: the system's
 	Log        logConfig
-	Notes      []string // what is possible but unwise, for `arcproxy check`
+	ClientCAs  []*x509.Certificate // those in TLS.ClientCAs
+	Files      files               // what was read: the config file, and those that it names
+	Notes      []string            // what is possible but unwise, for `arcproxy check`
 }
 
 // identity returns the identity called name.
@@ -132,6 +156,12 @@ func (c *config) identity(name string) (auth.Identity, bool) {
 	}
 	return c.Identities[i], true
 }
+
+// names returns the identities' names.
+func (c *config) names() []string { return names(c.Identities) }
+
+// consoleURL is where a person sees how the proxy stands.
+func (c *config) consoleURL() string { return c.PublicURL.JoinPath(console.Path).String() }
 
 // upstreams returns the Portal and the servers, in the order of the file.
 func (c *config) upstreams() []proxy.Upstream {
@@ -148,25 +178,34 @@ const maxConfigSize = 1 << 20
 // loadConfig reads, decodes and validates the file called name. A file with
 // faults yields them all at once, as a [*faults].
 func loadConfig(ctx context.Context, name string, env environment) (*config, error) {
+	read := files{}
+	read.note(name)
+	unreadable := func(text string) error {
+		return &faults{File: name, List: []fault{{Text: text}}, Files: read}
+	}
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &faults{File: name, List: []fault{{Text: "there is no such file; name one with --config FILE or ARCPROXY_CONFIG, and start from config.example.toml"}}}
+		return nil, unreadable("there is no such file; name one with --config FILE or ARCPROXY_CONFIG, and start from config.example.toml")
 	} else if err != nil {
-		return nil, &faults{File: name, List: []fault{{Text: "can't be read: " + err.Error()}}}
+		return nil, unreadable("can't be read: " + err.Error() + "; " + fileRemedy(name, err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
 	if err != nil {
-		return nil, &faults{File: name, List: []fault{{Text: "can't be read: " + err.Error()}}}
+		return nil, unreadable("can't be read: " + err.Error())
 	}
 	if len(text) > maxConfigSize {
-		return nil, &faults{File: name, List: []fault{{Text: "is larger than 1 MiB; that can't be a config file of arcproxy"}}}
+		return nil, unreadable("is larger than 1 MiB; that can't be a config file of arcproxy")
 	}
 	c, list := parseConfig(ctx, text, filepath.Dir(name), env)
+	if c != nil {
+		maps.Copy(read, c.Files)
+	}
 	if len(list) > 0 {
 		slices.SortStableFunc(list, func(a, b fault) int { return a.Line - b.Line })
-		return nil, &faults{File: name, List: list}
+		return nil, &faults{File: name, List: list, Files: read}
 	}
+	c.Files = read
 	return c, nil
 }
 
@@ -178,11 +217,17 @@ type parser struct {
 	env   environment
 	list  []fault
 	notes []string
+	files files // that were read
+
+	without map[int]bool // lines that could not be decoded
 }
 
-// fault adds a fault of key, unless key has one: what follows from the first
-// would only hide it.
+// fault adds a fault of key, unless key or the line it is on has one: what follows from
+// the first would only hide it.
 func (p *parser) fault(key, format string, args ...any) {
+	if p.without[p.at.line(key)] {
+		return
+	}
 	if slices.ContainsFunc(p.list, func(f fault) bool { return f.Key == key }) {
 		return
 	}
@@ -195,15 +240,18 @@ func parseConfig(ctx context.Context, text []byte, dir string, env environment) 
 	if syntax != nil {
 		return nil, []fault{*syntax}
 	}
-	f, list := decode(text, at)
-	p := &parser{ctx: ctx, at: at, dir: dir, env: env, list: list}
+	f, list, without := decode(text, at)
+	p := &parser{ctx: ctx, at: at, dir: dir, env: env, list: list, without: without, files: files{}}
 	c := &config{}
 
 	c.Listen = p.listen("listen", f.Listen)
 	c.TLS.Mode = oneOf(p, "tls.mode", f.TLS.Mode, listener.ModeLocal, listener.ModeLocal, listener.ModeACME, listener.ModeFiles, listener.ModeOff)
 	c.PublicURL = p.publicURL("public_url", f.PublicURL, c.Listen, c.TLS.Mode)
-	c.StateDir = p.stateDir(f.StateDir)
+	p.reachable(c)
+	c.StateDir, c.OwnState = p.stateDir(f.StateDir), f.StateDir == nil
+	p.cache(c, &f)
 	c.Patience = p.duration("patience", f.Patience, time.Minute)
+	c.Drain = p.duration("drain_delay", f.Drain, 0)
 
 	c.Portal.URL = p.context("portal.url", f.Portal.URL)
 	c.Portal.ClientID = f.Portal.ClientID
@@ -215,8 +263,9 @@ func parseConfig(ctx context.Context, text []byte, dir string, env environment) 
 	if c.Portal.Expiration < time.Minute {
 		p.fault("portal.expiration", "is less than a minute, the unit the Portal counts in")
 	}
-	c.Portal.Login = oneOf(p, "portal.login", f.Portal.Login, portal.LoginAuto, portal.LoginAuto, portal.LoginSAML)
+	c.Portal.Login = oneOf(p, "portal.login", f.Portal.Login, portal.LoginAuto, portal.LoginAuto, portal.LoginSAML, portal.LoginOIDC)
 	c.Okta.URL = p.origin("okta.url", f.Okta.URL, "https://example.okta.com")
+	c.Okta.Duo = p.duoHost("okta.duo_host", f.Okta.DuoHost)
 	for i, s := range f.Servers {
 		c.Servers = append(c.Servers, p.context(fmt.Sprintf("servers[%d].url", i), s.URL))
 	}
@@ -225,14 +274,17 @@ func parseConfig(ctx context.Context, text []byte, dir string, env environment) 
 	p.front(c, &f)
 	p.callers(c, &f)
 	p.origins(c, &f)
+	p.mapping(c, &f)
 	p.limits(c, &f)
+	p.challenges(c, &f)
 	p.audit(c, &f)
 	p.tls(c, &f)
 	c.RootCAs = p.certPool("network.ca_file", f.Network.CAFile)
+	c.Log.Plain = env.plain()
 	c.Log.Format = oneOf(p, "log.format", f.Log.Format, "auto", "auto", "text", "json")
 	level := oneOf(p, "log.level", f.Log.Level, "info", "debug", "info", "warn", "error")
 	_ = c.Log.Level.UnmarshalText([]byte(level))
-	c.Notes = p.notes
+	c.Notes, c.Files = p.notes, p.files
 	return c, p.list
 }
 
@@ -244,11 +296,7 @@ func oneOf[T ~string](p *parser, key, value string, def T, allowed ...T) T {
 	if slices.Contains(allowed, T(value)) {
 		return T(value)
 	}
-	quoted := make([]string, len(allowed))
-	for i, a := range allowed {
-		quoted[i] = strconv.Quote(string(a))
-	}
-	p.fault(key, "%q is not possible; write one of %s", value, strings.Join(quoted, ", "))
+	p.fault(key, "%q is not possible; write one of %s", value, quoted(allowed))
 	return def
 }
 
@@ -377,6 +425,14 @@ func (p *parser) publicURL(key, value, listen string, mode listener.Mode) *url.U
 	return u
 }
 
+// reachable notes where other machines can connect, and are refused for the name they use.
+func (p *parser) reachable(c *config) {
+	host, _, _ := net.SplitHostPort(c.Listen)
+	if c.PublicURL != nil && !isLoopback(host) && isLoopback(c.PublicURL.Hostname()) {
+		p.notes = append(p.notes, fmt.Sprintf("other machines can connect, but by no name other than that of public_url, %s; write there what they call", c.PublicURL))
+	}
+}
+
 func (p *parser) redirectURI(key, value string) string {
 	const oob = "urn:ietf:wg:oauth:2.0:oob"
 	if value == "" || value == oob {
@@ -405,6 +461,13 @@ func (p *parser) stateDir(value *string) string {
 	return dir
 }
 
+// read is path for a file that is about to be read, and to be read again when it changes.
+func (p *parser) read(name string) string {
+	name = p.path(name)
+	p.files.note(name)
+	return name
+}
+
 // path resolves a relative file name against the config file's directory.
 func (p *parser) path(name string) string {
 	if filepath.IsAbs(name) {
@@ -429,45 +492,6 @@ func (p *parser) mounts(c *config) {
 	for i, u := range c.Servers {
 		check(fmt.Sprintf("servers[%d].url", i), u)
 	}
-}
-
-func (p *parser) identities(c *config, f *file) {
-	if len(f.Identities) == 0 {
-		p.fault("identities", "is missing; write at least one [[identities]], an Okta account to sign in")
-	}
-	for i, x := range f.Identities {
-		key := func(name string) string { return fmt.Sprintf("identities[%d].%s", i, name) }
-		id := auth.Identity{Name: x.Name, Username: x.Username}
-		if x.Name == "" {
-			p.fault(key("name"), "is missing; write a name for callers to refer to")
-		} else if _, twice := c.identity(x.Name); twice {
-			p.fault(key("name"), "%q is there twice; give each identity its own name", x.Name)
-		}
-		if x.Username == "" {
-			p.fault(key("username"), "is missing; write the Okta user name")
-		}
-		if x.Password == "" {
-			p.fault(key("password"), "is missing; write env:NAME, file:PATH, keyring:SERVICE/USER or exec:COMMAND")
-		} else {
-			id.Password = p.secret(key("password"), x.Password, nil)
-		}
-		id.Factor = oneOf(p, key("factor"), x.Factor, auth.FactorAuto, auth.FactorAuto, auth.FactorPush, auth.FactorTOTP)
-		if x.TOTPSecret != "" {
-			id.TOTPSecret = p.secret(key("totp_secret"), x.TOTPSecret, isBase32)
-		} else if id.Factor == auth.FactorTOTP {
-			p.fault(key("totp_secret"), `is missing, and factor is "totp"; write where the base32 secret is, as file:PATH`)
-		}
-		c.Identities = append(c.Identities, id)
-	}
-}
-
-// isBase32 reports what is wrong with a TOTP secret, as authenticators show it.
-func isBase32(s auth.Secret) error {
-	text := strings.ToUpper(strings.TrimRight(strings.ReplaceAll(s.Reveal(), " ", ""), "="))
-	if _, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text); err != nil || text == "" {
-		return errors.New("it is not base32 (letters A-Z and digits 2-7); copy the set-up key that Okta shows beside the QR code")
-	}
-	return nil
 }
 
 func isLoopback(host string) bool {

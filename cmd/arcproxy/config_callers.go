@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,9 @@ func (p *parser) callers(c *config, f *file) {
 		} else if names[x.Name] {
 			p.fault(key("name"), "%q is there twice; give each caller its own name", x.Name)
 		}
+		if strings.HasPrefix(x.Name, "(") {
+			p.fault(key("name"), "%q begins with a parenthesis, by which records and figures tell who is no caller; write another name", x.Name)
+		}
 		names[x.Name] = true
 		if _, ok := c.identity(x.Identity); !ok {
 			known := make([]string, len(c.Identities))
@@ -61,8 +65,9 @@ func (p *parser) callers(c *config, f *file) {
 			}
 			p.fault(key("identity"), "%q is not an identity of this file; write one of: %s", x.Identity, strings.Join(known, ", "))
 		}
-		if !x.known() {
-			p.fault(fmt.Sprintf("callers[%d]", i), "has neither key nor from nor another way to be known, so nobody could be it; make a key with `arcproxy key %s`, or write from = [\"127.0.0.0/8\", \"::1/128\"]", cmp.Or(x.Name, "NAME"))
+		unread := func(way string) bool { return p.at.has(key(way)) && p.without[p.at.line(key(way))] }
+		if !x.known() && !slices.ContainsFunc([]string{"key", "from", "cert_san", "cert_sha256", "os_user", "front_user"}, unread) {
+			p.fault(fmt.Sprintf("callers[%d]", i), "has neither key nor from nor another way to be known, so nobody could be it; make a key with `arcproxy key %s`, or write from = [\"127.0.0.0/8\", \"::1/128\"]", word(cmp.Or(x.Name, "NAME")))
 		}
 		if x.Key != "" {
 			caller.KeySHA256 = p.callerKey(key("key"), x.Key)
@@ -87,6 +92,14 @@ func (p *parser) callers(c *config, f *file) {
 	}
 }
 
+// word is name as a shell takes it for one.
+func word(name string) string {
+	if strings.ContainsAny(name, " \t'\"`$\\&|;<>()*?[]#~!") {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
+}
+
 // callerKey reads "sha256:HEX" or a reference to the key itself.
 func (p *parser) callerKey(key, value string) *[32]byte {
 	if text, ok := strings.CutPrefix(value, "sha256:"); ok {
@@ -97,8 +110,12 @@ func (p *parser) callerKey(key, value string) *[32]byte {
 		}
 		return (*[32]byte)(sum)
 	}
+	if kind, _, ok := strings.Cut(value, ":"); !ok || kind == "" {
+		p.fault(key, "is neither the hash of a key nor a reference to one; write the line that `arcproxy key` prints, key = \"sha256:…\" (a key itself never stands in the config)")
+		return nil
+	}
 	source := p.secret(key, value, nil)
-	if source == nil {
+	if source == nil || p.env.others {
 		return nil
 	}
 	secret, err := source(p.ctx)

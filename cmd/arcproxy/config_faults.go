@@ -20,8 +20,9 @@ type fault struct {
 
 // faults is every fault of one file. It is an error that prints a line for each.
 type faults struct {
-	File string
-	List []fault
+	File  string
+	List  []fault
+	Files files // that were read
 }
 
 // Error returns a line per fault: file:line: key: what to do.
@@ -41,9 +42,10 @@ func (f *faults) Error() string {
 }
 
 // decode decodes text, which stops at the first wrong type, again and again
-// without the expressions that were at fault, so that all are found at once.
-func decode(text []byte, at *positions) (file, []fault) {
-	var list []fault
+// without the expressions that were at fault, so that all are found at once. without
+// are their lines.
+func decode(text []byte, at *positions) (_ file, list []fault, without map[int]bool) {
+	without = map[int]bool{}
 	text = slices.Clone(text)
 	for range 100 {
 		var f file
@@ -51,26 +53,30 @@ func decode(text []byte, at *positions) (file, []fault) {
 		d.DisallowUnknownFields()
 		err := d.Decode(&f)
 		if err == nil {
-			return f, list
+			return f, list, without
 		}
 		if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
 			for _, e := range strict.Errors {
 				row, _ := e.Position()
 				list = append(list, fault{row, strings.Join(e.Key(), "."), "there is no such key; see config.example.toml for those there are"})
 			}
-			return f, list
+			return f, list, without
 		}
 		e, ok := errors.AsType[*toml.DecodeError](err)
 		if !ok {
-			return f, append(list, fault{Text: err.Error()})
+			return f, append(list, fault{Text: err.Error()}), without
 		}
 		row, _ := e.Position()
 		list = append(list, fault{row, strings.Join(e.Key(), "."), decodeRemedy(e)})
-		if !at.blank(text, row) {
-			return f, list
+		if isDoubled(e) && undouble(text, row) {
+			continue
 		}
+		if !at.blank(text, row) {
+			return f, list, without
+		}
+		without[row] = true
 	}
-	return file{}, list
+	return file{}, list, without
 }
 
 // decodeRemedy turns what go-toml says of a value into what its writer can use.
@@ -79,10 +85,40 @@ func decodeRemedy(e *toml.DecodeError) string {
 	if got, want, ok := strings.Cut(text, " into struct field "); ok {
 		got = strings.TrimPrefix(got, "cannot decode TOML ")
 		_, want, _ = strings.Cut(want, " of type ")
-		if want == "*string" || want == "string" {
+		switch want {
+		case "*string", "string":
 			want = "a string, in quotes,"
+		case "[]string":
+			want = `a list, as ["…", "…"],`
+		case "bool", "*bool":
+			want = "true or false, without quotes,"
+		case "int", "float64":
+			want = "a number, without quotes,"
 		}
 		return fmt.Sprintf("a TOML %s stands where %s belongs", got, want)
 	}
+	if isDoubled(e) {
+		return "stands in double brackets, which are for what there may be several of; write one pair"
+	}
 	return text
+}
+
+// isDoubled reports whether a table that there is one of stands in double brackets.
+func isDoubled(e *toml.DecodeError) bool {
+	return strings.HasPrefix(e.Error(), "toml: cannot store an array table in a ")
+}
+
+// undouble takes one pair of a line's brackets away, in place, so that the keys below
+// are still those of its table.
+func undouble(text []byte, row int) bool {
+	for range row - 1 {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	from, to := bytes.Index(line, []byte("[[")), bytes.Index(line, []byte("]]"))
+	if from < 0 || to < from {
+		return false
+	}
+	line[from], line[to+1] = ' ', ' '
+	return true
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"arcproxy/proxy"
 	"arcproxy/proxy/listener"
+	"arcproxy/proxy/mapping"
 )
 
 // front reads who may say in a header which user is calling.
@@ -34,6 +38,27 @@ func (p *parser) origins(c *config, f *file) {
 	}
 }
 
+// mapping reads which answers are mapped otherwise than by the table.
+func (p *parser) mapping(c *config, f *file) {
+	c.Mapping.ItemData = f.Mapping.ItemData
+	for i, given := range f.Mapping.Rules {
+		key := fmt.Sprintf("mapping.rules[%d]", i)
+		if given.Map == nil {
+			p.fault(key+".map", "is missing; write true for answers that are to be mapped, false for those to be left alone")
+			continue
+		}
+		rule := mapping.Rule{Pattern: given.Path, Types: given.Types, Map: *given.Map}
+		if _, err := mapping.NewRules(false, []mapping.Rule{rule}); err != nil {
+			p.fault(key+".path", "%v", err)
+			continue
+		}
+		c.Mapping.Rules = append(c.Mapping.Rules, rule)
+	}
+	if _, err := mapping.NewRules(false, c.Mapping.Rules); err != nil {
+		p.fault("mapping.rules", "%v", err) // too many
+	}
+}
+
 // limits reads how many connections there may be, and how long tokens last.
 func (p *parser) limits(c *config, f *file) {
 	for key, n := range map[string]int{"limits.connections": f.Limits.Connections, "limits.connections_per_address": f.Limits.ConnectionsPerAddress} {
@@ -42,10 +67,46 @@ func (p *parser) limits(c *config, f *file) {
 		}
 	}
 	c.Limits = listener.Options{Connections: f.Limits.Connections, PerAddress: f.Limits.ConnectionsPerAddress}
+	p.replay(c, f)
 	c.TokenLife = p.duration("limits.tokens", f.Limits.Tokens, 0)
 	if c.TokenLife > 0 && c.TokenLife < time.Minute {
 		p.fault("limits.tokens", "is less than a minute, the unit that clients count in")
 	}
+}
+
+// challenges reads who is told what a sign-in asks a person.
+func (p *parser) challenges(c *config, f *file) {
+	command, ok := strings.CutPrefix(f.Challenges.Notify, "exec:")
+	if p.at.has("challenges.notify") && (!ok || strings.TrimSpace(command) == "") {
+		p.fault("challenges.notify", `is not a command; write one as "exec:COMMAND", or leave it out`)
+		return
+	}
+	c.Notify = command
+}
+
+// replay reads how large a body is kept.
+func (p *parser) replay(c *config, f *file) {
+	const key, most = "limits.replay", 1 << 30
+	text := f.Limits.Replay
+	if text == "" {
+		return
+	}
+	if text == "0" {
+		c.Replay = -1
+		return
+	}
+	digits, unit := text, int64(0)
+	for suffix, size := range map[string]int64{"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30} {
+		if number, ok := strings.CutSuffix(text, suffix); ok {
+			digits, unit = strings.TrimSpace(number), size
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil || unit == 0 || n == 0 || int64(n) > most/unit {
+		p.fault(key, "%q is not a size; write one like \"16MB\", at most \"1GB\", or \"0\"", text)
+		return
+	}
+	c.Replay = int64(n) * unit
 }
 
 // audit reads where the record of requests goes.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"slices"
@@ -17,6 +19,7 @@ func (p *parser) tls(c *config, f *file) {
 	switch t.Mode {
 	case listener.ModeFiles:
 		t.CertFile, t.KeyFile = p.needFile("tls.cert_file", f.TLS.CertFile), p.needFile("tls.key_file", f.TLS.KeyFile)
+		p.pair(t.CertFile, t.KeyFile)
 	case listener.ModeACME:
 		if c.PublicURL != nil && isLoopback(c.PublicURL.Hostname()) && f.TLS.CA == "" {
 			p.fault("public_url", "is on loopback, for which no public authority gives a certificate; write the name callers use, or tls.mode = \"local\"")
@@ -43,14 +46,25 @@ func (p *parser) tls(c *config, f *file) {
 	}
 }
 
+// pair finds out whether a certificate and its key go together, where both are there.
+func (p *parser) pair(cert, key string) {
+	if p.env.others || cert == "" || key == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		p.fault("tls.key_file", "is not the key of tls.cert_file: %v; write the two PEM files that belong together, the certificate's with those between it and its authority", err)
+	}
+}
+
 func (p *parser) needFile(key, name string) string {
 	if name == "" {
 		p.fault(key, "is missing, and tls.mode is \"files\"; write a file name")
 		return ""
 	}
-	name = p.path(name)
+	name = p.read(name)
 	if _, err := os.Stat(name); err != nil {
-		p.fault(key, "can't be read: %v", err)
+		p.fault(key, "can't be read: %v; %s", err, fileRemedy(name, err))
+		return ""
 	}
 	return name
 }
@@ -60,9 +74,10 @@ func (p *parser) certPool(key, name string) *x509.CertPool {
 	if name == "" {
 		return nil
 	}
-	pem, err := os.ReadFile(p.path(name))
+	name = p.read(name)
+	pem, err := os.ReadFile(name)
 	if err != nil {
-		p.fault(key, "can't be read: %v", err)
+		p.fault(key, "can't be read: %v; %s", err, fileRemedy(name, err))
 		return nil
 	}
 	pool, err := x509.SystemCertPool()
@@ -98,14 +113,31 @@ func (p *parser) clientCAs(c *config, f *file) {
 	case wanted < 0:
 		p.fault(key, "has no effect without a caller that has cert_san or cert_sha256; remove it, or write one")
 	default:
-		pem, err := os.ReadFile(p.path(name))
+		text, err := os.ReadFile(p.read(name))
 		if err != nil {
 			p.fault(key, "can't be read: %v", err)
 			return
 		}
 		c.TLS.ClientCAs = x509.NewCertPool()
-		if !c.TLS.ClientCAs.AppendCertsFromPEM(pem) {
+		for _, cert := range certificates(text) {
+			c.TLS.ClientCAs.AddCert(cert)
+			c.ClientCAs = append(c.ClientCAs, cert)
+		}
+		if c.ClientCAs == nil {
 			p.fault(key, "holds no PEM certificate; it must have at least one BEGIN CERTIFICATE block")
 		}
 	}
+}
+
+// certificates returns those in a PEM file.
+func certificates(text []byte) (list []*x509.Certificate) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			list = append(list, cert)
+		}
+	}
+	return list
 }

@@ -22,7 +22,10 @@ import (
 	"arcproxy/auth/okta"
 	"arcproxy/auth/portal"
 	"arcproxy/proxy"
+	"arcproxy/proxy/console"
 	"arcproxy/proxy/listener"
+	"arcproxy/proxy/peer"
+	"arcproxy/proxy/policy"
 	"arcproxy/test/sandbox"
 	simulated "arcproxy/test/sandbox/okta"
 )
@@ -36,7 +39,8 @@ const demoPort = 8443
 
 // demoCommand runs the real proxy before a simulated Okta and Portal.
 type demoCommand struct {
-	Factor string `enum:"totp,push,none" default:"totp" help:"How the demo's account signs in: totp, push (you approve on a page) or none."`
+	Factor string `enum:"totp,push,sms,call,email,question,none" default:"totp" help:"How the demo's account signs in: totp, push (you approve on a page), sms, call, email (you read a code on one page and type it on another), question or none."`
+	Engine string `enum:"classic,idx" default:"classic" help:"Okta's engine: classic, or idx (Identity Engine)."`
 	Port   int    `default:"8443" help:"The port on 127.0.0.1; 0 takes a free one."`
 	Seed   uint64 `help:"Repeat the simulation's variations of an earlier run."`
 }
@@ -48,18 +52,23 @@ is signed in to. Stop it with Ctrl-C.
 
 Examples:
   $ arcproxy demo
-  $ arcproxy demo --factor push     # approve the push on the page it names`
+  $ arcproxy demo --factor push     # approve the push, with the number that the console shows
+  $ arcproxy demo --factor sms      # read the code on one page, type it on the other
+  $ arcproxy demo --engine idx      # an organization on Okta Identity Engine`
 }
 
 // Run starts everything, makes one signed-in request, says what to paste, and
 // stays until ctx ends.
 func (c *demoCommand) Run(ctx context.Context, p *program) error {
-	log := newLog(p.stderr, logConfig{Format: "auto", Level: slog.LevelWarn})
+	log := newLog(p.stderr, logConfig{Format: "auto", Plain: p.env.plain(), Level: slog.LevelWarn})
 	org := simulated.DefaultSettings()
 	org.NumberChallenge, org.NumberAfterPolls = true, 1
+	if c.Engine == okta.IdentityEngine {
+		org.Pipeline = okta.IdentityEngine
+	}
 	sb, err := sandbox.Start(sandbox.Config{
 		Seed: c.Seed,
-		Log:  newLog(p.stderr, logConfig{Format: "auto", Level: slog.LevelInfo}),
+		Log:  newLog(p.stderr, logConfig{Format: "auto", Plain: p.env.plain(), Level: slog.LevelInfo}),
 		Okta: &org,
 	})
 	if err != nil {
@@ -68,8 +77,10 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	defer sb.Close()
 	fmt.Fprintf(p.stdout, "simulated Okta    %s\nsimulated Portal  %s\n", sb.OktaURL, sb.PortalURL)
 
-	key := rand.Text()
+	key, operator := rand.Text(), rand.Text()
 	cfg := c.config(sb, key)
+	sum := sha256.Sum256([]byte(operator))
+	cfg.Callers = append(cfg.Callers, proxy.Caller{Name: "operator", Identity: cfg.Identities[0].Name, KeySHA256: &sum, Rules: policy.Rules{Admin: true}})
 	inner, err := net.Listen("tcp", cfg.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) && c.Port == demoPort {
 		inner, err = net.Listen("tcp", "127.0.0.1:0") // it was only a default
@@ -89,12 +100,15 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	go func() { served <- s.serve(ctx) }()
 
 	address := s.address()
-	if c.Factor == "push" {
-		fmt.Fprintf(p.stdout, "\nThe simulated phone is at %s\n", sb.OktaURL.JoinPath("/sandbox/phone"))
-	}
+	_, port, _ := net.SplitHostPort(address)
+	c.guide(p.stdout, sb, consoleEntry("http", port, operator)) // a browser has no question about that
 	self, err := whoAmI(ctx, address)
 	if err != nil {
+		over := ctx.Err() != nil // Ctrl-C is how it ends
 		stop()
+		if over {
+			return <-served
+		}
 		return errors.Join(err, <-served)
 	}
 	dir, err := os.MkdirTemp("", "arcproxy-demo-")
@@ -106,10 +120,9 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	if err := os.WriteFile(root, s.tls.Authority().RootPEM(), 0o600); err != nil {
 		return err
 	}
-	_, port, _ := net.SplitHostPort(address)
 	fmt.Fprintf(p.stdout, "\nGET /portal/sharing/rest/portals/self is signed in as %s (%s); the Portal counts %d sign-in.\n",
 		self.User.Username, self.User.FullName, sb.Portal.Counts().SignIns)
-	fmt.Fprintf(p.stdout, readyLines, port, key, root)
+	fmt.Fprintf(p.stdout, readyLines, port, key, root, consoleEntry("https", port, operator))
 	select {
 	case err := <-served:
 		return err
@@ -118,7 +131,31 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	}
 }
 
-// readyLines can be pasted into another terminal. 1: port, 2: key, 3: root certificate.
+// guide says where a person finds what proves the second factor, and what the console,
+// at entry, has to do with it.
+func (c *demoCommand) guide(w io.Writer, sb *sandbox.Sandbox, entry string) {
+	switch c.Factor {
+	case "push":
+		fmt.Fprintf(w, "\nThe simulated phone is at %s\nThe number to choose on it is shown at %s\n", sb.OktaURL.JoinPath("/sandbox/phone"), entry)
+	case "sms", "call", "email":
+		fmt.Fprintf(w, "\nThe code comes to %s\nType it at %s\n", sb.OktaURL.JoinPath("/sandbox/inbox"), entry)
+	case "question":
+		fmt.Fprintf(w, "\nThe answer is %q\nType it at %s\n", sb.User("dora").Answer, entry)
+	}
+}
+
+// consoleEntry says where the console is and, where connections do not say whose they
+// are, what to give when the browser asks.
+func consoleEntry(scheme, port, key string) string {
+	address := scheme + "://localhost:" + port + console.Path
+	if peer.Supported {
+		return address
+	}
+	return address + " (user name operator, password " + key + ")"
+}
+
+// readyLines can be pasted into another terminal. 1: port, 2: key, 3: root
+// certificate, 4: the console.
 const readyLines = `
 Ready to paste:
 
@@ -136,6 +173,12 @@ print(gis.users.me)
 print(len(FeatureLayer("https://localhost:%[1]s/server/rest/services/Trees/FeatureServer/0", gis).query().features), "trees")
 END
 
+In a browser, which will ask about the certificate: the Portal's home page, with a map,
+and the console, where people see the state and answer what sign-ins ask
+
+  https://localhost:%[1]s/portal/home/
+  %[4]s
+
 Callers from this machine need no key; others would send it. Stop with Ctrl-C.
 `
 
@@ -145,9 +188,12 @@ func (c *demoCommand) config(sb *sandbox.Sandbox, key string) *config {
 	id := auth.Identity{Name: "alice", Username: user.Login, Password: constant(user.Password)}
 	switch c.Factor {
 	case "totp":
-		id.Factor, id.TOTPSecret = auth.FactorTOTP, constant(user.TOTPSecret)
+		id.Factors, id.TOTPSecret = []auth.Factor{auth.FactorTOTP}, constant(user.TOTPSecret)
 	case "push":
-		id.Factor = auth.FactorPush
+		id.Factors = []auth.Factor{auth.FactorPush}
+	case "sms", "call", "email", "question":
+		user = sb.User("dora")
+		id = auth.Identity{Name: "dora", Username: user.Login, Password: constant(user.Password), Factors: []auth.Factor{auth.Factor(c.Factor)}}
 	case "none":
 		user = sb.User("carol") // who has no second factor
 		id = auth.Identity{Name: "carol", Username: user.Login, Password: constant(user.Password)}

@@ -12,6 +12,7 @@ import (
 // package reads them.
 type environment struct {
 	lookup func(string) (string, bool) // os.LookupEnv
+	others bool                        // the secrets that a config names are in another process's surroundings
 }
 
 // stateDir is the default of state_dir: what the service manager gives, else
@@ -35,8 +36,16 @@ func (e environment) stateDir() (string, error) {
 	return filepath.Join(dir, "arcproxy"), err
 }
 
+// plain reports whether a terminal is not to be coloured: see no-color.org.
+func (e environment) plain() bool {
+	no, _ := e.lookup("NO_COLOR")
+	kind, _ := e.lookup("TERM")
+	return no != "" || kind == "dumb"
+}
+
 // logConfig says how the program logs.
 type logConfig struct {
 	Format string // auto, text or json
+	Plain  bool   // without colour, also on a terminal
 	Level  slog.Level
 }

@@ -56,9 +56,23 @@ func findPositions(text []byte) (*positions, *fault) {
 		if pe, ok := err.(*unstable.ParserError); ok && len(pe.Highlight) > 0 {
 			line = p.Shape(p.Range(pe.Highlight)).Start.Line
 		}
-		return nil, &fault{Line: line, Text: "is not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")}
+		return nil, &fault{Line: line, Text: "is not TOML: " + syntaxRemedy(strings.TrimPrefix(err.Error(), "toml: "))}
 	}
 	return at, nil
+}
+
+// syntaxRemedy adds to what the parser says of a text what its writer should have written,
+// where the mistake is a common one.
+func syntaxRemedy(text string) string {
+	switch {
+	case strings.Contains(text, "at start of value"):
+		return text + `; write text in straight quotes, as name = "alice"`
+	case strings.Contains(text, "strings cannot have new lines"):
+		return text + "; close the quotes on the line where they begin"
+	case strings.Contains(text, "'=' after key"):
+		return text + `; write name = "alice"`
+	}
+	return text
 }
 
 func (at *positions) add(path string, line int) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // makePrivate makes dir if it is missing and closes it to everybody but the
@@ -25,4 +26,12 @@ func makePrivate(dir string) error {
 		return os.Chmod(dir, 0o700)
 	}
 	return nil
+}
+
+// ownersOnly reports whether nobody else can have put something in a directory: nobody
+// but the user uid, and root. Root believes whoever it belongs to, as the user that a
+// service runs as.
+func ownersOnly(info fs.FileInfo, uid int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().Perm()&0o022 == 0 && (uid == 0 || stat.Uid == 0 || int64(stat.Uid) == int64(uid))
 }

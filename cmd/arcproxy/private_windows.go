@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -37,3 +38,7 @@ func makePrivate(dir string) error {
 	}
 	return nil
 }
+
+// ownersOnly is for file modes, which mean nothing here: the access list that
+// makePrivate has set keeps others out.
+func ownersOnly(fs.FileInfo, int) bool { return true }

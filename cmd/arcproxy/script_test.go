@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"arcproxy/cache/storage"
 )
 
 // TestMain lets the scripts run this program as "arcproxy".
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"arcproxy": func() {
-			p := &program{stdout: os.Stdout, stderr: os.Stderr, env: environment{lookup: os.LookupEnv}}
+			p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: environment{lookup: os.LookupEnv}}
 			os.Exit(p.run(context.Background(), os.Args[1:]))
 		},
 	})
@@ -26,6 +28,14 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			e.Setenv("STATE_DIRECTORY", e.WorkDir+"/state")
 			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// claim DIR: this process works on the state directory DIR to the end of the script.
+			"claim": func(ts *testscript.TestScript, _ bool, args []string) {
+				release, err := claim(context.Background(), storage.NewFiles(ts.MkAbs(args[0])))
+				ts.Check(err)
+				ts.Defer(func() { _ = release() })
+			},
 		},
 	})
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -25,14 +27,14 @@ const (
 // secret parses a secret reference of the config: env:NAME, file:PATH,
 // keyring:SERVICE/USER or exec:COMMAND. What can be read without side effects
 // (env, file) is read once now, so that a typo is a fault of the file and not
-// of a night; check looks at the value, if given.
+// of a night, unless they are another process's; check looks at the value, if given.
 func (p *parser) secret(key, ref string, check func(auth.Secret) error) auth.SecretSource {
-	source, early, err := parseSecretRef(ref, p.path, p.env)
+	source, early, err := parseSecretRef(ref, p.read, p.env)
 	if err != nil {
 		p.fault(key, "%v", err)
 		return nil
 	}
-	if !early {
+	if !early || p.env.others {
 		return source
 	}
 	if name, ok := strings.CutPrefix(ref, "file:"); ok && runtime.GOOS != "windows" {
@@ -95,7 +97,7 @@ func parseSecretRef(ref string, path func(string) string, env environment) (sour
 func readSecretFile(name string) (auth.Secret, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return auth.Secret{}, fmt.Errorf("the secret's file can't be read: %w", err)
+		return auth.Secret{}, fmt.Errorf("the secret's file can't be read: %w; %s", err, fileRemedy(name, err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxSecretSize+1))
@@ -105,24 +107,43 @@ func readSecretFile(name string) (auth.Secret, error) {
 	return trimSecret(text, "the file "+name)
 }
 
+// fileRemedy says what to do about a file that cannot be opened.
+func fileRemedy(name string, err error) string {
+	switch {
+	case strings.Contains(filepath.ToSlash(name), "~/"):
+		return "~ has no meaning here, write the whole path"
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that runs this program read it"
+	}
+	return "put it there, or write where it is: names that are not whole paths start at the config's directory"
+}
+
 // execSecret runs command in the system's shell and returns what it prints.
 func execSecret(ctx context.Context, command string) (auth.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, execTimeout)
 	defer cancel()
-	shell, flag := "/bin/sh", "-c"
-	if runtime.GOOS == "windows" {
-		shell, flag = "cmd.exe", "/C"
-	}
-	cmd := exec.CommandContext(ctx, shell, flag, command)
-	cmd.WaitDelay = time.Second
+	cmd := shell(ctx, command)
 	var out bytes.Buffer
 	cmd.Stdout = &limitedWriter{w: &out, left: maxSecretSize + 1}
 	// What a password manager says on stderr may quote the secret, so it goes
 	// nowhere; its exit code is what is told.
 	if err := cmd.Run(); err != nil {
-		return auth.Secret{}, fmt.Errorf("the exec: command for a secret failed: %w", err)
+		return auth.Secret{}, fmt.Errorf("the exec: command for a secret failed: %w; try it in a shell, as the user that runs this program", err)
 	}
 	return trimSecret(out.Bytes(), "the exec: command")
+}
+
+// shell returns a command for the system's shell, which is ended with all that it
+// has begun when ctx ends.
+func shell(ctx context.Context, command string) *exec.Cmd {
+	name, flag := "/bin/sh", "-c"
+	if runtime.GOOS == "windows" {
+		name, flag = "cmd.exe", "/C"
+	}
+	cmd := exec.CommandContext(ctx, name, flag, command)
+	cmd.WaitDelay = time.Second
+	inGroup(cmd)
+	return cmd
 }
 
 func trimSecret(text []byte, from string) (auth.Secret, error) {
@@ -131,7 +152,7 @@ func trimSecret(text []byte, from string) (auth.Secret, error) {
 	}
 	text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
 	if len(text) == 0 {
-		return auth.Secret{}, fmt.Errorf("%s is empty", from)
+		return auth.Secret{}, fmt.Errorf("%s gives nothing, where the secret should be", from)
 	}
 	return auth.NewSecret(string(text)), nil
 }

@@ -4,14 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 
 	"arcproxy/auth"
 	"arcproxy/proxy"
 	"arcproxy/proxy/audit"
+	"arcproxy/proxy/console"
+	"arcproxy/proxy/issue"
 	"arcproxy/proxy/listener"
 	"arcproxy/proxy/peer"
 )
@@ -25,23 +35,33 @@ type serveCommand struct{}
 // Help shows an example.
 func (serveCommand) Help() string {
 	return `Answers HTTP and HTTPS on the one address that the config calls listen, until it
-is told to stop (Ctrl-C, SIGTERM); then it finishes what it has begun.
+is told to stop (Ctrl-C, SIGTERM); then it finishes what it has begun. When the
+config or a file that it names changes, or at SIGHUP, it goes on with what they say
+then, without ending a connection; a config with faults changes nothing.
 
 Example:
-  $ arcproxy serve --config /etc/arcproxy/config.toml`
+  $ arcproxy serve --config /etc/arcproxy/config.toml
+  $ systemctl reload arcproxy     # or kill -HUP`
 }
 
 // Run serves until ctx ends.
 func (c *serveCommand) Run(ctx context.Context, p *program) error {
-	cfg, err := loadConfig(ctx, p.configFile, p.env)
+	// From now on it ends nothing: until there is something to reload, it waits.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	load := func(ctx context.Context) (*config, error) { return loadConfig(ctx, p.configFile, p.env) }
+	cfg, err := load(ctx)
 	if err != nil {
 		return err
 	}
-	log := newLog(p.stderr, cfg.Log)
+	level := &slog.LevelVar{}
+	level.Set(cfg.Log.Level)
+	log := newLevelLog(p.stderr, cfg.Log, level)
 	// The port comes first: an ACME authority calls back on it.
 	inner, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("listen = %q: %w; stop what uses that port, or write another", cfg.Listen, err)
+		return fmt.Errorf("listen = %q: %w; %s", cfg.Listen, err, listenRemedy(err))
 	}
 	s, err := newServer(ctx, cfg, inner, log, logSteps(log))
 	if err != nil {
@@ -49,7 +69,25 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	}
 	defer s.close()
 	log.Info("listening", "address", s.address(), "public_url", cfg.PublicURL.String(), "tls", cfg.TLS.Mode)
+	tellManager(log, daemon.SdNotifyReady)
+	r := &reloader{server: s, load: load, level: level, log: log}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // also if serve fails
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
+	reloading.Go(func() { r.run(ctx, hangups) })
 	return s.serve(ctx)
+}
+
+// listenRemedy says what to do about a port that cannot be had.
+func listenRemedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "write a port above 1023, or give the program the right to lower ones (on Linux CAP_NET_BIND_SERVICE)"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop what uses that port, or write another"
+	}
+	return "write an address of this machine, or 0.0.0.0 for all it has, and a port that is free"
 }
 
 // logSteps puts the steps of sign-ins in the log.
@@ -59,8 +97,16 @@ func logSteps(log *slog.Logger) func(auth.Event) {
 
 // server is the whole running proxy: tokens, handler, listener.
 type server struct {
+	config   *config // in force
 	engine   *engine
+	handler  *proxy.Proxy
+	issued   *issue.Store
 	trail    *audit.Trail
+	console  *console.Console
+	notifier notifier
+	figures  *figures
+	drain    atomic.Int64   // a time.Duration: config.Drain, which a reload may be changing
+	control  *controlSocket // nil: there is none
 	tls      *listener.TLS
 	listener *listener.Listener
 	http     *http.Server
@@ -70,40 +116,42 @@ type server struct {
 // newServer composes c before the open port inner, which it owns from now on;
 // nothing is answered yet.
 func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Logger, tell func(auth.Event)) (_ *server, err error) {
-	s := &server{log: log}
+	s := &server{config: c, log: log}
 	defer func() {
 		if err != nil {
 			_ = inner.Close()
 			s.close()
 		}
 	}()
-	if c.PublicURL.Port() == "0" { // listen = "…:0" took a free port
-		_, port, _ := net.SplitHostPort(inner.Addr().String())
-		c.PublicURL.Host = net.JoinHostPort(c.PublicURL.Hostname(), port)
-	}
-	if s.engine, err = newEngine(ctx, c, log, tell); err != nil {
+	c.tookPort(inner.Addr())
+	s.drain.Store(int64(c.Drain))
+	s.notifier.set(c.Notify, c.consoleURL())
+	journal := &console.Journal{}
+	s.figures = newFigures(journal)
+	if s.engine, err = newEngine(ctx, c, toOwn, log, audience{tell: tell, ask: s.notifier.ask, answers: true, observe: s.figures}); err != nil {
 		return nil, err
 	}
+	s.issued = issue.OpenStore(ctx, s.engine.state.sealed.Tokens(), log)
 	if s.trail, err = audit.New(c.Audit, log); err != nil {
+		return nil, fmt.Errorf("%w; make its directory, give the program's user the right to write there, or write another audit.file", err)
+	}
+	s.engine.startIdentities(ctx, c.Identities)
+	s.engine.cache.Restore(ctx, c.names())
+	s.console = console.New(console.Config{Control: s.engine.control(), Journal: journal, Metrics: s.figures.handler(), Log: log})
+	requests := c.requests()
+	requests.Transport = s.engine.transport
+	requests.TempDir = os.TempDir()
+	requests.Issued = s.issued
+	requests.Trail = s.trail
+	requests.Console = s.console
+	requests.Figures = s.figures
+	requests.Log = log
+	if s.handler, err = proxy.New(requests, s.engine.cache); err != nil {
 		return nil, err
 	}
-	handler, err := proxy.New(proxy.Config{
-		PublicURL: c.PublicURL,
-		Upstreams: c.upstreams(),
-		Callers:   c.Callers,
-		Front:     c.Front,
-		Origins:   c.Origins,
-		Patience:  c.Patience,
-		Transport: s.engine.transport,
-		TokenLife: c.TokenLife,
-		Trail:     s.trail,
-		Log:       log,
-	}, s.engine.cache)
-	if err != nil {
-		return nil, err
-	}
+	s.control = listenControl(c, s.handler.Control(), log)
 	c.TLS.ACME.Addr = inner.Addr()
-	if s.tls, err = listener.Configure(ctx, c.TLS, s.engine.storage, log); err != nil {
+	if s.tls, err = listener.Configure(ctx, c.TLS, s.engine.state.storage, log); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
 	s.listener = listener.New(inner, s.tls.Config(), listener.Options{
@@ -111,9 +159,34 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 		PerAddress:  c.Limits.PerAddress,
 		Log:         log,
 	})
-	s.http = listener.Server(s.tls.HTTPChallenge(handler), log)
+	s.figures.watch(s.engine.cache.Status, s.listener.Open)
+	s.http = listener.Server(s.tls.HTTPChallenge(s.handler), log)
 	s.http.ConnContext = peer.ConnContext
 	return s, nil
+}
+
+// tookPort puts the port in public_url that listen = "…:0" has taken.
+func (c *config) tookPort(at net.Addr) {
+	if c.PublicURL.Port() == "0" {
+		_, port, _ := net.SplitHostPort(at.String())
+		c.PublicURL.Host = net.JoinHostPort(c.PublicURL.Hostname(), port)
+	}
+}
+
+// requests is what c says of them, which can change while the proxy runs.
+func (c *config) requests() proxy.Config {
+	return proxy.Config{
+		PublicURL: c.PublicURL,
+		Upstreams: c.upstreams(),
+		Callers:   c.Callers,
+		Front:     c.Front,
+		ClientCAs: c.ClientCAs,
+		Origins:   c.Origins,
+		Mapping:   c.Mapping,
+		Patience:  c.Patience,
+		TokenLife: c.TokenLife,
+		Replay:    c.Replay,
+	}
 }
 
 // address is where the server listens.
@@ -127,6 +200,16 @@ func (s *server) serve(ctx context.Context) error {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
+	}
+	tellManager(s.log, daemon.SdNotifyStopping)
+	s.console.Drain()
+	if d := time.Duration(s.drain.Load()); d > 0 {
+		s.log.Info("stopping: not ready any more", "connections are taken for", d)
+		select {
+		case <-time.After(d):
+		case err := <-failed:
+			return err
+		}
 	}
 	s.log.Info("stopping: finishing requests in flight", "at most", drainTimeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
@@ -149,6 +232,13 @@ func (s *server) close() {
 	}
 	if s.tls != nil {
 		s.tls.Close()
+	}
+	s.control.close()
+	if s.console != nil {
+		s.console.Close()
+	}
+	if s.issued != nil {
+		s.issued.Close()
 	}
 	if s.engine != nil {
 		s.engine.close()

@@ -255,7 +255,7 @@ func TestRefusedPasswordIsTriedOnce(t *testing.T) {
 	password := "not-the-password"
 	cfg.Identities[0].Password = func(context.Context) (auth.Secret, error) { return auth.NewSecret(password), nil }
 	ask := func() error {
-		e, err := newEngine(t.Context(), cfg, slog.New(slog.DiscardHandler), nil)
+		e, err := newEngine(t.Context(), cfg, toOwn, slog.New(slog.DiscardHandler), audience{})
 		if err != nil {
 			t.Fatal(err)
 		}

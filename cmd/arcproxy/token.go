@@ -37,7 +37,7 @@ func (c *tokenCommand) Run(ctx context.Context, p *program) error {
 	if _, ok := cfg.identity(c.Identity); !ok {
 		return usageError(fmt.Sprintf("%s has no identity %q", p.configFile, c.Identity))
 	}
-	e, err := newEngine(ctx, cfg, newCommandLog(p.stderr, cfg.Log), p.tellPerson)
+	e, err := newEngine(ctx, cfg, toShare, newCommandLog(p.stderr, cfg.Log), p.audience())
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
-// Package audit keeps the record of who did what through the proxy: one line of
-// JSON for each request, in a file of its own or in the program's log.
+// Package audit keeps the record of who did what through the proxy, and as one of its
+// operators: one line of JSON for each request, in a file of its own or in the
+// program's log.
 //
 //	{"time":"2026-03-01T12:00:00.000Z","caller":"nightly","identity":"alice","address":"127.0.0.1:51034",
 //	 "method":"POST","path":"/server/rest/services/Trees/FeatureServer/0/query","query":["f","where"],
@@ -44,11 +45,11 @@ import (
 // Record is one request that was answered.
 type Record struct {
 	Time     time.Time     // when it began; zero: now
-	Caller   string        // who sent it, by the config's name
-	Identity string        // whose token it got
-	Address  string        // the other end of the connection
+	Caller   string        // who sent it, by the config's name, or a word in parentheses
+	Identity string        // whose token it got, or to whom it was done
+	Address  string        // the other end of the connection, or what that was
 	Method   string        //
-	Path     string        // the raw path at the upstream
+	Path     string        // the raw path
 	RawQuery string        // the raw query, of which only names are written
 	Status   int           // of the answer; 101 for a WebSocket
 	Bytes    int64         // of the answer's body that were sent

@@ -2,6 +2,7 @@ package issue
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"html/template"
 	"net/http"
@@ -16,7 +17,11 @@ type call struct {
 	r      *http.Request
 	mount  string
 	params params
+	came   Outcome
 }
+
+// failed notes that the answer is a failure, also if HTTP is not told so.
+func (c *call) failed(status int, why string) { c.came.Status, c.came.Reason = status, why }
 
 // headers sets what every answer has. What the proxy has set before stays.
 func (c *call) headers() http.Header {
@@ -31,6 +36,7 @@ func (c *call) write(status int, kind string, body []byte) {
 	h := c.headers()
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.came.Status = cmp.Or(c.came.Status, status)
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(body) // an error means that the caller has left
 }
@@ -75,6 +81,11 @@ func (c *call) fail(status int, f failure) {
 	if f.Details == nil {
 		f.Details = []string{}
 	}
+	meant := status
+	if status == http.StatusOK {
+		meant = f.Code
+	}
+	c.failed(meant, strings.Join(append([]string{f.Message}, f.Details...), " "))
 	c.json(status, map[string]failure{"error": f})
 }
 
@@ -106,6 +117,8 @@ type notice struct {
 	Where      string // the host that a token goes to
 	Shown      string // a code or token to be copied
 	Until      string // how long it is good
+	Link       string // the path to go on at
+	SignOut    bool   // ask whether to
 }
 
 // pages is the form of all of them. The script is not run, by its type and by the
@@ -125,6 +138,8 @@ var pages = template.Must(template.New("notice").Parse(`<!DOCTYPE html>
 <p>The user name is that of a caller of this proxy, the password its caller key. Your own password is not known here: do not type it.</p>
 {{with .Where}}<p>When you have signed in, <strong>{{.}}</strong> may act for you. Go on only if you have asked for that.</p>{{end}}{{end}}
 {{with .Shown}}<p><input id="code" readonly value="{{.}}"></p>{{end}}{{with .Until}}<p>It ends at {{.}}.</p>{{end}}
+{{if .SignOut}}<form method="post"><input type="hidden" name="f" value="html"><button>Sign out</button></form>{{end}}
+{{with .Link}}<p><a href="{{.}}">Go on</a></p>{{end}}
 </body></html>
 `))
 
@@ -144,7 +159,9 @@ func (c *call) page(status int, n notice, targets ...string) {
 		Script  template.HTML
 		Heading string
 	}{n, script, heading}); err != nil {
-		http.Error(c.w, "the page cannot be shown", http.StatusInternalServerError)
+		const broken = "the page cannot be shown"
+		c.failed(http.StatusInternalServerError, broken)
+		http.Error(c.w, broken, http.StatusInternalServerError)
 		return
 	}
 	h := c.headers()

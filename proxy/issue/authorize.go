@@ -147,6 +147,7 @@ func (c *call) authorize() {
 
 // wrong shows what is wrong, in the words that clients look for.
 func (c *call) wrong(status int, text string) {
+	c.failed(status, text)
 	c.page(status, notice{Title: "Sign In", Message: "Error: " + text})
 }
 
@@ -160,7 +161,7 @@ type oAuthInfo struct {
 
 // signInPage shows the form for a sign-in, with what went wrong before.
 func (c *call) signInPage(a attempt, message string) {
-	info := oAuthInfo{State: c.pending.begin(a), Context: "/" + c.mount}
+	info := oAuthInfo{State: c.store.pending.begin(a), Context: "/" + c.mount}
 	if message != "" {
 		info.Messages = []string{message}
 		info.MessageCode = "OAUTH_0015" // by which the ArcGIS API for Python tells
@@ -191,7 +192,7 @@ func (c *call) signin() {
 		c.wrong(http.StatusForbidden, "the sign-in was sent by another site")
 		return
 	}
-	a, ok := c.pending.take(c.params["oauth_state"])
+	a, ok := c.store.pending.take(c.params["oauth_state"])
 	if !ok {
 		c.wrong(http.StatusBadRequest, "Invalid oauth_state: this sign-in has ended; begin again")
 		return
@@ -204,6 +205,7 @@ func (c *call) signin() {
 	if !ok {
 		const message = "Invalid username or password."
 		c.refused(message)
+		c.failed(http.StatusBadRequest, message)
 		c.signInPage(a, message)
 		return
 	}
@@ -258,6 +260,7 @@ func (c *call) redirect(to *url.URL, query, fragment string) {
 	h := c.headers()
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Location", location)
+	c.came.Status = http.StatusFound
 	c.w.WriteHeader(http.StatusFound)
 }
 

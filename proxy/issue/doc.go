@@ -12,13 +12,18 @@
 //	…/oauth2/token, exchangeToken,        OAuth without a page           oauth.go
 //	  revokeToken, platformSelf
 //	…/oauth2/authorize, signin, approval  OAuth with a page          authorize.go
+//	…/oauth2/signout, /rest/logout, …     the end of such a token      signout.go
+//
+// Who has no token yet asks sharing/rest/info for these addresses, and is answered by
+// [Issuer.Introduce]; for callers that is the Portal's to say.
 //
 // The user name is a caller's name and the password is that caller's key. An Okta
 // password is nobody's key: it is refused like any other wrong word, goes nowhere
 // and is written nowhere. That is why [Issuer.Handles] claims every spelling of
-// these paths, and the neighbouring ones that take passwords or hand out tokens,
-// even where the answer is only that there is nothing here: a request that slipped
-// through with the proxy's token on it could come back with a real one.
+// these paths, and the neighbouring ones that take passwords, hand out tokens or
+// send requests on, even where the answer is only that there is nothing here: a
+// request that slipped through with the proxy's token on it could come back with a
+// real one. All of them are in table.go.
 //
 // # Tokens
 //
@@ -30,7 +35,8 @@
 //
 // The prefix lets a scanner find one that has leaked, and lets the proxy tell a
 // token from a caller key without looking. [Store] knows tokens by their SHA-256
-// only. It is in memory: a restart ends every token, and clients sign in again.
+// only. With an [Archive], those that it has stored are good after a restart, unless
+// they were revoked or used up, or their caller is no longer known by what it was.
 //
 // A token stands for a caller and for nothing else; what that caller may do is
 // decided anew with each request. It can be bound, as ArcGIS binds its own, to a

@@ -108,6 +108,7 @@ func (c *call) binding() (b binding, problem string) {
 // noToken answers that no token was issued.
 func (c *call) noToken(why string) {
 	if c.wantsPage() {
+		c.failed(http.StatusBadRequest, why)
 		c.tokenForm(why)
 		return
 	}

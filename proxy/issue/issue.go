@@ -45,9 +45,13 @@ type Config struct {
 	Upstreams []*url.URL // the Portal and its servers, each with one path segment, its mount
 	Origins   []string   // of web pages that may be redirected to, as https://maps.example.com
 	Callers   Callers
-	Store     *Store        // nil: a new one
-	Longest   time.Duration // life of a token; 0: DefaultLongest
-	Log       *slog.Logger  // nil: nothing is logged
+	Store     *Store // nil: a new one
+	// Marks has a text for each caller there is, which changes with what the caller is
+	// known by: the tokens of all others, and of those that have changed, end. nil: no
+	// token ends for that. See [Issuer.Begin].
+	Marks   map[string]string
+	Longest time.Duration // life of a token; 0: DefaultLongest
+	Log     *slog.Logger  // nil: nothing is logged
 }
 
 // Issuer answers requests for tokens. It is safe for concurrent use.
@@ -58,7 +62,7 @@ type Issuer struct {
 	origins   map[string]bool
 	callers   Callers
 	store     *Store
-	pending   *pending
+	marks     map[string]string
 	longest   time.Duration
 	log       *slog.Logger
 }
@@ -72,7 +76,7 @@ func New(config Config) (*Issuer, error) {
 		origins:   map[string]bool{},
 		callers:   config.Callers,
 		store:     config.Store,
-		pending:   newPending(),
+		marks:     config.Marks,
 		longest:   config.Longest,
 		log:       config.Log,
 	}
@@ -113,6 +117,14 @@ func New(config Config) (*Issuer, error) {
 	return i, nil
 }
 
+// Begin ends the tokens of callers that are not, or no longer what they were, by
+// [Config.Marks]: from now on, no Issuer before this one on the same Store is asked.
+func (i *Issuer) Begin() {
+	if i.marks != nil {
+		i.store.Keep(i.marks)
+	}
+}
+
 // Handles reports whether a request with this path, as it was sent, is for the
 // issuer and not for an upstream. The path begins with a mount.
 func (i *Issuer) Handles(rawPath string) bool {
@@ -128,10 +140,17 @@ func (i *Issuer) Caller(text string, r *http.Request) (string, bool) {
 // RevokeCaller ends all tokens of a caller; see [Store.RevokeCaller].
 func (i *Issuer) RevokeCaller(name string) { i.store.RevokeCaller(name) }
 
-// ServeHTTP answers a request that [Issuer.Handles]. The Host header has to have
+// Outcome is what came of a request for a token. Nothing that was sent is in it.
+type Outcome struct {
+	Caller string // who got a token; "": nobody
+	Status int    // of the answer; in ArcGIS's way of failing with 200, the code in it
+	Reason string // why it was refused; "": it was not
+}
+
+// Answer answers a request that [Issuer.Handles]. The Host header has to have
 // been found to be a name of the proxy: it is what own redirect URIs are known by.
 // Headers that are set already, such as those for web origins, stay.
-func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (i *Issuer) Answer(w http.ResponseWriter, r *http.Request) Outcome {
 	raw := r.RequestURI
 	if raw == "" { // not from a server
 		raw = r.URL.EscapedPath()
@@ -139,18 +158,27 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, _, _ = strings.Cut(raw, "?")
 	mount, e := find(raw)
 	c := &call{Issuer: i, w: w, r: r, mount: mount}
-	if !i.mounts[mount] || e == elsewhere || e == closed {
-		c.fail(http.StatusNotFound, failure{Code: http.StatusNotFound, Message: "There is nothing here.", Details: []string{"This proxy signs in by itself; for a token of its own, use generateToken or oauth2/authorize."}})
+	c.answer(e)
+	return c.came
+}
+
+// answer answers for an endpoint.
+func (c *call) answer(e endpoint) {
+	if !c.mounts[c.mount] || e == elsewhere {
+		e = closed
+	}
+	if _, refused := refusals[e]; refused {
+		c.refuse(e)
 		return
 	}
-	switch r.Method {
+	switch c.r.Method {
 	case http.MethodGet, http.MethodPost:
 	default:
 		c.onlyPost()
 		return
 	}
 	var err error
-	if c.params, err = read(w, r); err != nil {
+	if c.params, err = read(c.w, c.r); err != nil {
 		status := http.StatusBadRequest
 		if f, ok := errors.AsType[*fault](err); ok {
 			status = f.status
@@ -175,6 +203,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.signin()
 	case approval:
 		c.approval()
+	case signout:
+		c.signout()
 	}
 }
 
@@ -232,7 +262,9 @@ func (c *call) trade(h holder, b binding, life time.Duration) (text string, left
 
 // issue issues a token and says so in the log.
 func (c *call) issue(rec *record, life time.Duration) string {
+	rec.mark = c.marks[rec.caller]
 	text := c.store.issue(rec, life)
+	c.came.Caller = rec.caller
 	c.log.LogAttrs(c.r.Context(), slog.LevelInfo, "token issued",
 		slog.String("caller", rec.caller), slog.String("kind", rec.kind.String()), slog.Duration("life", life), slog.String("remote", c.r.RemoteAddr))
 	return text

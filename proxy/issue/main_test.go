@@ -127,7 +127,7 @@ func (g *rig) send(raw string) *httptest.ResponseRecorder {
 		_ = json.NewEncoder(w).Encode(map[string]any{"caller": caller, "ok": ok, "forwarded": true})
 		return w
 	}
-	g.ServeHTTP(w, r)
+	g.Answer(w, r)
 	if got := w.Header().Get("Cache-Control"); got != "no-store" {
 		g.t.Errorf("Cache-Control: %q on the answer to %s", got, raw)
 	}
@@ -137,10 +137,13 @@ func (g *rig) send(raw string) *httptest.ResponseRecorder {
 // json sends a raw request and decodes the answer.
 func (g *rig) json(raw string) map[string]any {
 	g.t.Helper()
-	w := g.send(raw)
-	var v map[string]any
-	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
-		g.t.Fatalf("%v in the answer to %s\n%s", err, raw, w.Body)
+	return decode(g.t, g.send(raw).Body.Bytes())
+}
+
+func decode(t testing.TB, body []byte) (v map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(body, &v); err != nil {
+		t.Fatalf("%v in the answer\n%s", err, body)
 	}
 	return v
 }

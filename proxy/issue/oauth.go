@@ -64,8 +64,11 @@ func (c *call) clientCredentials() {
 
 // redeem trades a code for an access token and a refresh token.
 func (c *call) redeem() {
-	rec := c.store.spend(c.params["code"], code) // whatever follows: a code has one try
+	rec, err := c.store.spend(c.params["code"], code) // whatever follows: a code has one try
 	switch {
+	case err != nil:
+		c.unable(err)
+		return
 	case rec == nil:
 		c.refused("no such code")
 		c.oauthFail(http.StatusBadRequest, "invalid_request", "Invalid authorization code")
@@ -96,6 +99,16 @@ func (c *call) session(begun *record, life time.Duration) {
 		SSL:              true,
 		RefreshToken:     long,
 		RefreshExpiresIn: seconds(life),
+	})
+}
+
+// unable answers that a token can't be traded now. It stays good.
+func (c *call) unable(err error) {
+	c.refused(err.Error())
+	c.fail(http.StatusServiceUnavailable, failure{
+		Code: http.StatusServiceUnavailable, Error: "temporarily_unavailable",
+		Message: "This cannot be traded now; try again later.",
+		Details: []string{"The proxy cannot write down that it was used. Its log says why."},
 	})
 }
 
@@ -143,7 +156,12 @@ func (c *call) renew() {
 		c.oauthFail(http.StatusBadRequest, "invalid_request", "Invalid redirect_uri")
 		return
 	}
-	if c.store.spend(c.params["refresh_token"], refresh) == nil {
+	spent, err := c.store.spend(c.params["refresh_token"], refresh)
+	if err != nil {
+		c.unable(err)
+		return
+	}
+	if spent == nil {
 		c.oauthFail(http.StatusBadRequest, "invalid_request", "Invalid refresh_token")
 		return
 	}

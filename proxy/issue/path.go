@@ -1,46 +1,10 @@
 package issue
 
-import "strings"
+import (
+	"strings"
 
-// endpoint is what a path leads to.
-type endpoint uint8
-
-const (
-	elsewhere  endpoint = iota // not here: the request is forwarded
-	closed                     // here, and nothing: it would take passwords or hand out real tokens
-	generate                   // generateToken
-	tokenGrant                 // oauth2/token
-	exchange                   // oauth2/exchangeToken
-	revoke                     // oauth2/revokeToken
-	self                       // oauth2/platformSelf
-	authorize                  // oauth2/authorize
-	signin                     // oauth2/signin
-	approval                   // oauth2/approval
+	"arcproxy/proxy/pattern"
 )
-
-// oauth is what comes after oauth2/, in small letters. What is not in it, such as
-// apps and validateAppAccess, is the Portal's.
-var oauth = map[string]endpoint{
-	"token":         tokenGrant,
-	"exchangetoken": exchange,
-	"revoketoken":   revoke,
-	"platformself":  self,
-	"authorize":     authorize,
-	"signin":        signin,
-	"approval":      approval,
-
-	// The rest of the walk through a Portal's sign-in pages, with the other ways in.
-	"acceptterms":              closed,
-	"accepttermsandconditions": closed,
-	"updateuserprofile":        closed,
-	"resetpassword":            closed,
-	"mfa":                      closed,
-	"saml":                     closed,
-	"openid":                   closed,
-	"oidc":                     closed,
-	"social":                   closed,
-	"apitoken":                 closed,
-}
 
 // maxLevels is how often a path may have been percent-encoded. One that is so more
 // often is ours, and closed.
@@ -53,14 +17,23 @@ const maxLevels = 8
 func find(raw string) (mount string, e endpoint) {
 	mount, rest, _ := strings.Cut(strings.TrimPrefix(raw, "/"), "/")
 	if plain(rest) {
+		if common(rest) {
+			return mount, elsewhere
+		}
 		return mount, match(rest)
 	}
 	for range maxLevels {
 		if e := match(rest); e != elsewhere {
 			return mount, e
 		}
-		decoded := percentDecode(rest)
-		if decoded == rest {
+		// A gateway that decodes, and does not encode again, makes a query of this.
+		if i := strings.IndexAny(rest, "?#"); i >= 0 {
+			if e := match(rest[:i]); e != elsewhere {
+				return mount, e
+			}
+		}
+		decoded, changed := pattern.Decode(rest)
+		if !changed {
 			return mount, elsewhere
 		}
 		rest = decoded
@@ -74,41 +47,44 @@ func plain(path string) bool {
 		switch c := path[i]; {
 		case c <= ' ' || c >= 0x7f || c == '%' || c == ';' || c == '\\':
 			return false
-		case c == '.' && (i+1 == len(path) || path[i+1] == '/' || path[i+1] == '.'):
+		case c == '.' && (i == 0 || path[i-1] == '/' || i+1 == len(path) || path[i+1] == '/' || path[i+1] == '.'):
 			return false
 		}
 	}
 	return true
 }
 
-// match returns what a path below its mount leads to.
-func match(path string) endpoint {
-	first, rest := next(path)
-	switch {
-	case is(first, "tokens"):
-		return generate
-	case is(first, "sharing"):
-		second, rest := next(rest)
-		if is(second, "rest") {
-			second, rest = next(rest)
-		}
-		if is(second, "oauth2") {
-			name, rest := next(rest)
-			e := oauth[strings.Map(fold, name)]
-			if more, _ := next(rest); more != "" && e != elsewhere {
-				return closed
-			}
-			if e != elsewhere {
-				return e
-			}
-		}
+// common reports whether a plain path is neither below tokens, sharing's oauth2 or
+// proxy, nor ends in a name that could lead to something. It is a first look at what
+// [match] looks at closely, and enough for nearly all requests.
+func common(path string) bool {
+	if path == "" {
+		return true
 	}
-	// No service, folder or operation has this name, so wherever a path ends in
-	// it, somebody wants a token.
-	if is(last(path), "generatetoken") {
-		return generate
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if last == "" || mayEnd(last) {
+		return false
 	}
-	return elsewhere
+	rest, sharing := cutWord(path, "sharing/")
+	if !sharing {
+		return path[0] != '/' && path[0]|0x20 != 't'
+	}
+	rest, _ = cutWord(rest, "rest/")
+	switch c := rest[0] | 0x20; c { // there is something, or last were empty
+	case '/', 'o':
+		return false
+	case 'p':
+		return len(rest) > 1 && rest[1]|0x20 != 'r'
+	}
+	return true
+}
+
+// cutWord cuts off the beginning of a plain path, given in small letters.
+func cutWord(path, word string) (rest string, found bool) {
+	if len(path) < len(word) || !strings.EqualFold(path[:len(word)], word) {
+		return path, false
+	}
+	return path[len(word):], true
 }
 
 // is reports whether a segment is this word, which is in small letters.
@@ -155,16 +131,16 @@ func next(path string) (segment, rest string) {
 	return "", ""
 }
 
-// last returns the last segment of a path that is not empty.
-func last(path string) string {
+// cutLast returns the last segment of a path that is not empty, and what precedes it.
+func cutLast(path string) (before, segment string) {
 	for path != "" {
 		i := strings.LastIndexAny(path, `/\`)
 		if segment := name(path[i+1:]); segment != "" {
-			return segment
+			return path[:i+1], segment
 		}
 		path = path[:max(i, 0)]
 	}
-	return ""
+	return "", ""
 }
 
 // name returns what a server takes a segment for: without the ";parameters" that
@@ -174,38 +150,4 @@ func name(segment string) string {
 		segment = segment[:i]
 	}
 	return strings.Trim(segment, ". \t\r\n\x00")
-}
-
-// percentDecode decodes every well-formed %XX once and leaves the rest alone, as
-// the proxy's guard does.
-func percentDecode(s string) string {
-	if strings.IndexByte(s, '%') < 0 {
-		return s
-	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			high, ok1 := unhex(s[i+1])
-			low, ok2 := unhex(s[i+2])
-			if ok1 && ok2 {
-				out = append(out, high<<4|low)
-				i += 2
-				continue
-			}
-		}
-		out = append(out, s[i])
-	}
-	return string(out)
-}
-
-func unhex(c byte) (byte, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0', true
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10, true
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10, true
-	}
-	return 0, false
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -43,14 +45,21 @@ const (
 	useGrain = time.Minute
 )
 
-// Store holds the tokens that have been issued. It is safe for concurrent use,
+// Store holds the tokens that have been issued, and the sign-ins that have begun. It is safe for concurrent use,
 // bounded by the number of callers, and starts no goroutine. It outlives an
-// [Issuer], so that a changed configuration does not end everybody's tokens.
+// [Issuer], so that a changed configuration does not end everybody's tokens, and,
+// with an [Archive], the program.
 type Store struct {
 	mu      sync.RWMutex // guards what follows, and the marks of every record
 	records map[[sha256.Size]byte]*record
 	owned   map[string]map[*record]bool // by caller
 	swept   int64                       // when, in Unix milliseconds
+	known   map[string]string           // the callers there are, and their marks; nil: anybody
+	unused  []*record                   // that may go from the archive
+
+	keeper *keeper // of the archive; nil: there is none
+
+	pending *pending
 }
 
 // record is what is known of a token. All but the marks and used is never changed.
@@ -64,12 +73,19 @@ type record struct {
 	parent  *record // what it was derived from; nil: from a caller key
 	// exchanged: it was traded for an access token, which is its parent.
 	exchanged bool
+	// mark is the caller's at the time, see [Config.Marks].
+	mark string
 
 	used atomic.Int64 // when last, in Unix milliseconds, to useGrain
 
 	// The marks, guarded by Store.mu.
 	dead  bool // revoked, with all that was derived from it
 	spent bool // it has been used up; shown again, it was stolen
+	// It is in records no more, and kept only for those that were derived from it.
+	forgotten bool
+	children  int // records with this parent that are needed
+
+	stored stored // guarded by keeper.mu
 }
 
 // flow is what a code and its refresh tokens have to be presented with.
@@ -82,7 +98,7 @@ type flow struct {
 
 // NewStore returns an empty store.
 func NewStore() *Store {
-	return &Store{records: map[[sha256.Size]byte]*record{}, owned: map[string]map[*record]bool{}}
+	return &Store{records: map[[sha256.Size]byte]*record{}, owned: map[string]map[*record]bool{}, pending: newPending()}
 }
 
 // Ours reports whether text has the form of a token of this package, which no
@@ -180,7 +196,7 @@ func (rec *record) left() time.Duration {
 }
 
 // issue makes a token of what rec says, and returns its text. If rec has a parent
-// that was revoked meanwhile, so is the token.
+// that was revoked meanwhile, or its caller is no longer what it was, so is the token.
 func (s *Store) issue(rec *record, life time.Duration) string {
 	text := newText(rec.kind)
 	now := time.Now().UnixMilli()
@@ -188,7 +204,21 @@ func (s *Store) issue(rec *record, life time.Duration) string {
 	rec.expires = now + life.Milliseconds()
 	rec.used.Store(now)
 	s.mu.Lock()
+	s.adopt(rec.parent)
+	s.mu.Unlock()
+	s.keep(rec) // before anybody knows it
+	s.add(rec, now)
+	s.clear()
+	return text
+}
+
+// add puts a record where it is found.
+func (s *Store) add(rec *record, now int64) {
+	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.strange(rec) {
+		rec.dead = true
+	}
 	if now-s.swept >= sweepEvery.Milliseconds() {
 		s.swept = now
 		for _, owned := range s.owned {
@@ -206,7 +236,37 @@ func (s *Store) issue(rec *record, life time.Duration) string {
 		s.owned[rec.caller] = map[*record]bool{}
 	}
 	s.owned[rec.caller][rec] = true
-	return text
+}
+
+// strange reports whether rec's caller is not, or no longer what it was. Store.mu
+// is held.
+func (s *Store) strange(rec *record) bool {
+	mark, ok := s.known[rec.caller]
+	return s.known != nil && (!ok || mark != rec.mark)
+}
+
+// Keep says which callers there are, each with a mark that changes with what it is
+// known by. The tokens of all others, and of those with another mark, end.
+func (s *Store) Keep(marks map[string]string) {
+	s.end(func() (ended []*record) {
+		s.known = maps.Clone(marks)
+		for name := range s.owned {
+			ended = append(ended, s.endOwned(name, s.strange)...)
+		}
+		return ended
+	})
+}
+
+// end does what ends tokens and returns their records. Afterwards, a restart does
+// not bring them back, unless the archive fails.
+func (s *Store) end(do func() []*record) {
+	s.mu.Lock()
+	ended := do()
+	s.mu.Unlock()
+	for _, rec := range ended {
+		s.keep(rec)
+	}
+	s.clear()
 }
 
 // idlest returns the record that has not been used for the longest time, and of
@@ -224,25 +284,40 @@ func idlest(owned map[*record]bool) *record {
 // spend uses a token of a kind up and returns its record. One that was spent
 // before is in two hands, and nobody knows whose are the right ones: everything
 // that came of it ends (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2).
-func (s *Store) spend(text string, k kind) *record {
+// It is nil if the token is not good. Where a restart would make it good again, it is
+// not used up, and the error is errNotStored.
+func (s *Store) spend(text string, k kind) (*record, error) {
 	if said, ok := kindOf(text); !ok || said != k {
-		return nil
+		return nil, nil
 	}
 	hash := hashOf(text)
 	now := time.Now().UnixMilli()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	rec := s.records[hash]
 	if rec == nil || now >= rec.expires || rec.revoked() {
-		return nil
+		s.mu.Unlock()
+		return nil, nil
 	}
 	if rec.spent {
-		rec.root().dead = true
-		return nil
+		root := rec.root()
+		root.dead = true
+		s.mu.Unlock()
+		s.keep(root)
+		return nil, nil
 	}
 	rec.spent = true
-	return rec
+	s.mu.Unlock()
+	if s.keepSpent(rec) {
+		return rec, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec.spent = false
+	return nil, errNotStored
 }
+
+// errNotStored: a token could not be marked as used up.
+var errNotStored = errors.New("the archive fails: a restart would make the token good again")
 
 // Revoke ends a token: an access token with those that it was traded for, a
 // refresh token or code with everything that came of the same sign-in. What is no
@@ -252,27 +327,37 @@ func (s *Store) Revoke(text string) {
 		return
 	}
 	hash := hashOf(text)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rec := s.records[hash]
-	if rec == nil {
-		return
-	}
-	if rec.kind != access {
-		rec.root().dead = true
-	}
-	rec.dead = true
+	s.end(func() []*record {
+		rec := s.records[hash]
+		if rec == nil {
+			return nil
+		}
+		top := rec
+		if rec.kind != access {
+			top = rec.root()
+		}
+		rec.dead, top.dead = true, true
+		return []*record{top}
+	})
 }
 
 // RevokeCaller ends all of a caller's tokens: for callers that are taken out of
 // the configuration, or get another key.
 func (s *Store) RevokeCaller(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.end(func() []*record { return s.endOwned(name, func(*record) bool { return true }) })
+}
+
+// endOwned ends those of a caller's tokens that are meant, and returns them with
+// those that they were derived from, which end, too. Store.mu is held.
+func (s *Store) endOwned(name string, meant func(*record) bool) (ended []*record) {
 	for rec := range s.owned[name] {
-		rec.dead = true
-		s.forget(rec)
+		if meant(rec) {
+			rec.dead, rec.root().dead = true, true
+			ended = append(ended, rec.root(), rec)
+			s.forget(rec)
+		}
 	}
+	return ended
 }
 
 // sweep forgets those of a caller's records that nobody will ask for again.
@@ -296,5 +381,37 @@ func (s *Store) forget(rec *record) {
 	delete(owned, rec)
 	if len(owned) == 0 {
 		delete(s.owned, rec.caller)
+	}
+	if !rec.forgotten {
+		rec.forgotten = true
+		s.leave(rec)
+	}
+}
+
+// needed reports whether rec, or one that was derived from it, may still be asked
+// for. Store.mu is held.
+func (rec *record) needed() bool { return !rec.forgotten || rec.children > 0 }
+
+// adopt counts one more that was derived from rec. Store.mu is held.
+func (s *Store) adopt(rec *record) {
+	for ; rec != nil; rec = rec.parent {
+		was := rec.needed()
+		rec.children++
+		if was {
+			return
+		}
+	}
+}
+
+// leave lets go of rec and of those that were there for its sake only. Store.mu is
+// held.
+func (s *Store) leave(rec *record) {
+	for rec != nil && !rec.needed() {
+		if s.keeper != nil {
+			s.unused = append(s.unused, rec)
+		}
+		if rec = rec.parent; rec != nil {
+			rec.children--
+		}
 	}
 }

@@ -41,6 +41,9 @@ const (
 	backdate = time.Hour
 )
 
+// AuthorityFolder is where authorities are in the storage.
+const AuthorityFolder = "authority"
+
 // Authority is a certificate authority of our own, for callers who can be told
 // to trust it. It implements CertMagic's Issuer.
 //
@@ -127,7 +130,7 @@ func (a *Authority) id() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (a *Authority) storageKey() string { return path.Join("authority", a.id()+".pem") }
+func (a *Authority) storageKey() string { return path.Join(AuthorityFolder, a.id()+".pem") }
 
 // Root is the root certificate.
 func (a *Authority) Root() *x509.Certificate { return a.root }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/certmagic"
 	"golang.org/x/net/idna"
@@ -65,6 +66,8 @@ type ACME struct {
 // TLS is a running source of certificates. End it with [TLS.Close].
 type TLS struct {
 	config    *tls.Config
+	clients   atomic.Pointer[tls.Config] // config, with client certificates; nil: none are asked for
+	files     *files                     // nil in any mode but files
 	authority *Authority
 	challenge func(http.Handler) http.Handler
 	close     func()
@@ -77,11 +80,42 @@ type TLS struct {
 // that, and until one is there TLS handshakes fail.
 func Configure(ctx context.Context, cfg Config, storage certmagic.Storage, log *slog.Logger) (*TLS, error) {
 	t, err := configure(ctx, cfg, storage, log)
-	if err == nil && t.config != nil && cfg.ClientCAs != nil {
-		t.config.ClientCAs = cfg.ClientCAs
-		t.config.ClientAuth = tls.VerifyClientCertIfGiven
+	if err == nil && t.config != nil {
+		t.config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.clients.Load(), nil }
+		t.askFor(cfg.ClientCAs)
 	}
 	return t, err
+}
+
+// askFor has clients asked for certificates of these authorities from now on.
+func (t *TLS) askFor(authorities *x509.CertPool) {
+	if authorities == nil {
+		t.clients.Store(nil)
+		return
+	}
+	config := t.config.Clone()
+	config.GetConfigForClient = nil
+	config.ClientCAs, config.ClientAuth = authorities, tls.VerifyClientCertIfGiven
+	t.clients.Store(config)
+}
+
+// Prepare checks those parts of cfg that can change while the program runs: the
+// authorities of client certificates and, in mode files, the files. It returns what
+// puts them in force for connections that come from then on.
+func (t *TLS) Prepare(cfg Config) (begin func(), err error) {
+	if t.config == nil {
+		return func() {}, nil
+	}
+	take := func() {}
+	if t.files != nil {
+		if take, err = t.files.prepare(cfg.CertFile, cfg.KeyFile); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		take()
+		t.askFor(cfg.ClientCAs)
+	}, nil
 }
 
 func configure(ctx context.Context, cfg Config, storage certmagic.Storage, log *slog.Logger) (*TLS, error) {
@@ -127,14 +161,27 @@ func (t *TLS) Close() {
 }
 
 // baseConfig is what all modes share. Versions before TLS 1.2 are off; which
-// cipher suites and curves are good is left to the standard library, which keeps
-// up with it.
+// curves are good, and what TLS 1.3 uses, is left to the standard library, which
+// keeps up with it.
 func baseConfig(get func(*tls.ClientHelloInfo) (*tls.Certificate, error), protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
+		CipherSuites:   authenticated,
 		NextProtos:     append([]string{"h2", "http/1.1"}, protocols...),
 		GetCertificate: get,
 	}
+}
+
+// authenticated are the cipher suites of TLS 1.2 that RFC 9325, section 4.2, and
+// RFC 9113, appendix A, leave: forward secret, and with authenticated encryption.
+// The standard library still offers AES in CBC mode beside them, whose padding
+// has been attacked again and again; every client of the last ten years has one
+// of these. The order says nothing: the library chooses by what both ends' hardware
+// is good at.
+var authenticated = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
 // normalize brings names into the form that certificates have: lower case,

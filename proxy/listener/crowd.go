@@ -9,20 +9,29 @@ import (
 // crowd counts open connections, all together and by address. The zero value is
 // empty. It is as large as the number of connections that it lets in.
 type crowd struct {
-	mu        sync.Mutex // guards what follows
-	all       int
-	byAddress map[netip.Addr]int
+	mu         sync.Mutex // guards what follows
+	most       int
+	perAddress int
+	all        int
+	byAddress  map[netip.Addr]int
 }
 
 // admit counts c in, as a connection that is counted out when it is closed. It
 // returns nil, and c is closed, if there are too many.
 func (l *Listener) admit(c net.Conn) *begun {
 	addr := origin(c)
-	if !l.open.enter(addr, l.opts.Connections, l.opts.PerAddress) {
+	if !l.open.enter(addr) {
 		_ = c.Close()
 		return nil
 	}
 	return &begun{Conn: c, leave: sync.OnceFunc(func() { l.open.leave(addr) })}
+}
+
+// Open returns how many connections are open.
+func (l *Listener) Open() int {
+	l.open.mu.Lock()
+	defer l.open.mu.Unlock()
+	return l.open.all
 }
 
 // origin is what connections are counted by.
@@ -39,10 +48,25 @@ func origin(c net.Conn) netip.Addr {
 	return addr
 }
 
-func (c *crowd) enter(addr netip.Addr, most, perAddress int) bool {
+// Limit sets how many connections there may be from now on, as [Options] does; 0
+// means the defaults. Those that are open stay.
+func (l *Listener) Limit(connections, perAddress int) {
+	if connections <= 0 {
+		connections = 8192
+	}
+	if perAddress <= 0 {
+		perAddress = 2048
+	}
+	c := &l.open
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all >= most || c.byAddress[addr] >= perAddress {
+	c.most, c.perAddress = connections, perAddress
+}
+
+func (c *crowd) enter(addr netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= c.most || c.byAddress[addr] >= c.perAddress {
 		return false
 	}
 	if c.byAddress == nil {

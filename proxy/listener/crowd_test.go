@@ -98,3 +98,35 @@ func TestConnectionsAreCountedByNetwork(t *testing.T) {
 		}
 	}
 }
+
+// Other limits hold for those who come; who is there stays.
+func TestLimitsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := newPipes()
+		l := New(inner, nil, Options{Connections: 2})
+		defer l.Close()
+		var open []net.Conn
+		come := func() bool {
+			n := len(open)
+			go inner.dial()
+			go func() {
+				if c, err := l.Accept(); err == nil {
+					open = append(open, c)
+				}
+			}()
+			synctest.Wait()
+			return len(open) > n
+		}
+		if first, second, third := come(), come(), come(); !first || !second || third {
+			t.Fatal("two, and no more")
+		}
+		l.Limit(3, 0)
+		if !come() { // the Accept of before goes on
+			t.Error("there is room for a third")
+		}
+		l.Limit(1, 0)
+		if come() || l.open.all != 3 {
+			t.Errorf("%d connections", l.open.all)
+		}
+	})
+}

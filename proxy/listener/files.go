@@ -24,16 +24,16 @@ const (
 // good one. Contents are compared, not times: that sees a swapped symbolic link
 // or a restored old file, and two reads a second cost nothing.
 type files struct {
-	certFile, keyFile string
-	log               *slog.Logger
-	now               func() time.Time
+	log *slog.Logger
+	now func() time.Time
 
 	current atomic.Pointer[tls.Certificate]
 
-	mu        sync.Mutex // guards what follows; held while the files are read
-	looked    time.Time
-	cert, key []byte // the contents that were seen last, good or bad
-	failure   string // what was logged last about reading them
+	mu                sync.Mutex // guards what follows; held while the files are read
+	certFile, keyFile string
+	looked            time.Time
+	cert, key         []byte // the contents that were seen last, good or bad
+	failure           string // what was logged last about reading them
 }
 
 func configureFiles(certFile, keyFile string, log *slog.Logger) (*TLS, error) {
@@ -41,7 +41,7 @@ func configureFiles(certFile, keyFile string, log *slog.Logger) (*TLS, error) {
 	if err := f.load(); err != nil {
 		return nil, err
 	}
-	return &TLS{config: baseConfig(f.get)}, nil
+	return &TLS{config: baseConfig(f.get), files: f}, nil
 }
 
 // get is the tls.Config's GetCertificate.
@@ -53,6 +53,25 @@ func (f *files) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		f.mu.Unlock()
 	}
 	return f.current.Load(), nil
+}
+
+// prepare tries other files and returns what has them used instead, or the same ones
+// looked at now.
+func (f *files) prepare(certFile, keyFile string) (take func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if certFile != f.certFile || keyFile != f.keyFile {
+		trial := &files{certFile: certFile, keyFile: keyFile, log: slog.New(slog.DiscardHandler), now: f.now}
+		if err := trial.load(); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.certFile, f.keyFile = certFile, keyFile
+		f.reload()
+	}, nil
 }
 
 // reload is load with the old pair left in force by a failure, which is logged

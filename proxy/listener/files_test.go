@@ -183,3 +183,57 @@ func TestFilesServe(t *testing.T) {
 		t.Errorf("no key file, at the start: %v", err)
 	}
 }
+
+// TestPrepare: authorities of client certificates and the names of files change for
+// connections that come later.
+func TestPrepare(t *testing.T) {
+	dir := t.TempDir()
+	pool := x509.NewCertPool()
+	cfg := make([]Config, 2)
+	for i := range cfg {
+		cert, key := pair(t, int64(i+1))
+		cfg[i] = Config{Mode: ModeFiles, CertFile: filepath.Join(dir, string(rune('a'+i))), KeyFile: filepath.Join(dir, string(rune('c'+i)))}
+		write(t, cfg[i].CertFile, cert)
+		write(t, cfg[i].KeyFile, key)
+		pool.AppendCertsFromPEM(cert)
+	}
+	c, err := Configure(t.Context(), cfg[0], nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	expect := func(when string, serial int64, asked bool) {
+		t.Helper()
+		wasAsked := false
+		state, err := handshake(t, c.Config(), &tls.Config{ServerName: "gis.example.com", RootCAs: pool, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			wasAsked = true
+			return &tls.Certificate{}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := state.PeerCertificates[0].SerialNumber.Int64(); got != serial || asked != wasAsked {
+			t.Errorf("%s: certificate %d, a client's is asked for: %v", when, got, wasAsked)
+		}
+	}
+	change := func(cfg Config) {
+		t.Helper()
+		begin, err := c.Prepare(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin()
+	}
+	expect("at first", 1, false)
+	cfg[1].ClientCAs = pool
+	change(cfg[1])
+	expect("with other files and client certificates", 2, true)
+	bad := cfg[0]
+	bad.KeyFile = cfg[1].KeyFile
+	if begin, err := c.Prepare(bad); err == nil || begin != nil {
+		t.Error("a key of another certificate is taken")
+	}
+	expect("after a fault", 2, true)
+	change(cfg[0])
+	expect("as at first", 1, false)
+}

@@ -40,7 +40,7 @@ type Options struct {
 type Listener struct {
 	inner net.Listener
 	tls   *tls.Config
-	opts  Options
+	opts  Options // but for Connections and PerAddress, which open has
 
 	ready chan net.Conn // from the connections' goroutines to Accept
 	done  chan struct{} // closed when nothing more will come
@@ -62,12 +62,6 @@ func New(inner net.Listener, tlsConfig *tls.Config, opts Options) *Listener {
 	if opts.Waiting <= 0 {
 		opts.Waiting = 4096
 	}
-	if opts.Connections <= 0 {
-		opts.Connections = 8192
-	}
-	if opts.PerAddress <= 0 {
-		opts.PerAddress = 2048
-	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -78,6 +72,7 @@ func New(inner net.Listener, tlsConfig *tls.Config, opts Options) *Listener {
 		ready: make(chan net.Conn),
 		done:  make(chan struct{}),
 	}
+	l.Limit(opts.Connections, opts.PerAddress)
 	if tlsConfig != nil {
 		l.wg.Go(l.accept)
 	}

@@ -4,14 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -159,6 +163,42 @@ func TestOnePort(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// TestCipherSuites: of TLS 1.2, only suites with authenticated encryption are spoken,
+// with either kind of key.
+func TestCipherSuites(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byRSA := baseConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	})
+	for kind, server := range map[string]*tls.Config{"TLS_ECDHE_ECDSA_": localTLS(t).Config(), "TLS_ECDHE_RSA_": byRSA} {
+		spoken := 0
+		for _, suite := range slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()) {
+			if !slices.Contains(suite.SupportedVersions, tls.VersionTLS12) {
+				continue
+			}
+			_, err := handshake(t, server, &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite.ID}})
+			sound := strings.HasPrefix(suite.Name, kind) && (strings.Contains(suite.Name, "_GCM_") || strings.Contains(suite.Name, "_POLY1305"))
+			if (err == nil) != sound {
+				t.Errorf("%s…: %s: %v", kind, suite.Name, err)
+			}
+			if err == nil {
+				spoken++
+			}
+		}
+		if spoken != 3 {
+			t.Errorf("%s…: %d suites are spoken", kind, spoken)
+		}
 	}
 }
 

@@ -1,5 +1,7 @@
 package policy
 
+import "arcproxy/proxy/pattern"
+
 // isAdmin reports whether a path, given by its folded segments, is one of
 // administration. The first segment is the mount of an upstream, unless the
 // whole mount is for administration.
@@ -12,6 +14,10 @@ package policy
 //	/…/datastoreadmin             a data store's
 //	/notebooks/admin, /mission/admin
 //	                              as any server's
+//	/portal/sharing/rest/oauth2/apps, registerApp, …/registeredAppInfo
+//	                              applications with their secrets, by which whoever
+//	                              has seen one gets tokens of the Portal's, past the
+//	                              proxy and after it has forgotten the caller
 func isAdmin(segs []string) bool {
 	switch {
 	case len(segs) == 0:
@@ -21,12 +27,23 @@ func isAdmin(segs []string) bool {
 	// Hosted services that the Portal passes on are below sharing/servers/ID/.
 	case len(segs) > 2 && segs[1] == "sharing" && segs[2] == "servers":
 		return hasPair(segs[2:], "rest", "admin") || len(segs) > 4 && adminName(segs[4])
+	case len(segs) > 2 && segs[1] == "sharing":
+		return isApp(segs[2:])
 	}
 	return len(segs) > 2 && segs[1] == "rest" && segs[2] == "admin"
 }
 
+// isApp reports whether a path below sharing is about registered applications.
+func isApp(segs []string) bool {
+	if segs[0] == "rest" {
+		segs = segs[1:]
+	}
+	return len(segs) > 0 && segs[len(segs)-1] == "registeredappinfo" ||
+		len(segs) > 1 && segs[0] == "oauth2" && (segs[1] == "apps" || segs[1] == "registerapp")
+}
+
 // plainlyCommon reports whether a raw path has one reading only and cannot be one
-// of administration, whose names all have "ad" or "man" in them. It spares the
+// of administration, whose names all have "ad", "man" or "app" in them. It spares the
 // many callers that have no rules of their own the work of [Policy.Check].
 func plainlyCommon(path string) bool {
 	if path == "" || path[0] != '/' || len(path) > maxPath {
@@ -41,7 +58,7 @@ func plainlyCommon(path string) bool {
 		}
 		switch {
 		case c == '/':
-			if segments++; segments > maxSegments || last == '.' {
+			if segments++; segments > pattern.MaxSegments || last == '.' {
 				return false
 			}
 		case c == '.':
@@ -49,7 +66,7 @@ func plainlyCommon(path string) bool {
 				return false
 			}
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '_', c == '-':
-			if c == 'd' && last == 'a' || c == 'n' && last == 'a' && before == 'm' {
+			if c == 'd' && last == 'a' || c == 'n' && last == 'a' && before == 'm' || c == 'p' && last == 'p' && before == 'a' {
 				return false
 			}
 		default:

@@ -23,13 +23,9 @@
 //
 // # Patterns
 //
-//	/server/rest/services/Trees/**        Trees and everything below it
-//	/server/rest/services/*/MapServer/**  `*` is any text within one segment
-//	POST /server/rest/services/T/GPServer/Count/submitJob
+// allow and deny are lists of patterns, which [pattern.Pattern] explains:
 //
-// `**` stands for any number of whole segments, none included. A method before
-// the path makes the pattern one for that method only; GET includes HEAD.
-// Patterns are plain text: no percent-encoding, no query.
+//	/server/rest/services/Trees/**
 //
 // Clients need more than the service that they are after: an allow list for
 // the ArcGIS API for Python has to have /portal/sharing/rest/portals/self,

@@ -1,17 +1,21 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"arcproxy/proxy/pattern"
+)
 
 // Query makes the params of [Policy.Check] from a raw query. Names are compared
 // in any case, decoded once; a plus sign is a space, as in forms. Nothing is
 // dropped for being badly encoded.
 func Query(raw string) func(name string) []string {
 	return func(wanted string) []string {
-		wanted = fold(wanted)
+		wanted = pattern.Fold(wanted)
 		var values []string
 		for parameter := range strings.SplitSeq(raw, "&") {
 			name, value, _ := strings.Cut(parameter, "=")
-			if fold(unescape(name)) == wanted {
+			if pattern.Fold(unescape(name)) == wanted {
 				values = append(values, unescape(value))
 			}
 		}
@@ -20,6 +24,6 @@ func Query(raw string) func(name string) []string {
 }
 
 func unescape(s string) string {
-	decoded, _ := percentDecode(strings.ReplaceAll(s, "+", " "))
+	decoded, _ := pattern.Decode(strings.ReplaceAll(s, "+", " "))
 	return decoded
 }

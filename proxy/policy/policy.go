@@ -5,7 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"arcproxy/proxy/pattern"
 )
+
+// maxPath is the longest raw path that is judged, in bytes.
+const maxPath = 16 << 10
 
 // Rules are what a config says of one caller. The zero value forbids
 // administration and nothing else.
@@ -21,7 +26,7 @@ const maxPatterns = 256
 
 // Policy is compiled [Rules]. It is safe for concurrent use.
 type Policy struct {
-	allow, deny []pattern
+	allow, deny []pattern.Pattern
 	admin       bool
 	table       *table // nil: writing is allowed
 	bare        bool   // none of the above but that administration may be off
@@ -35,14 +40,14 @@ func Compile(rules Rules) (*Policy, error) {
 	for _, list := range []struct {
 		name     string
 		patterns []string
-		into     *[]pattern
+		into     *[]pattern.Pattern
 	}{{"allow", rules.Allow, &p.allow}, {"deny", rules.Deny, &p.deny}} {
 		if len(list.patterns) > maxPatterns {
 			faults = append(faults, fmt.Errorf("%s has %d patterns: %d are the most; join some with * or **", list.name, len(list.patterns), maxPatterns))
 			continue
 		}
 		for _, text := range list.patterns {
-			compiled, err := compilePattern(text)
+			compiled, err := pattern.Parse(text)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s %q: %w", list.name, text, err))
 				continue
@@ -52,8 +57,8 @@ func Compile(rules Rules) (*Policy, error) {
 	}
 	if !rules.Admin {
 		for _, allowed := range p.allow {
-			if isAdmin(allowed.fixed()) {
-				faults = append(faults, fmt.Errorf("allow %q is about administration, which is off: set admin = true, or leave it out", allowed.text))
+			if isAdmin(allowed.Fixed()) {
+				faults = append(faults, fmt.Errorf("allow %q is about administration, which is off: set admin = true, or leave it out", allowed.String()))
 			}
 		}
 	}
@@ -117,7 +122,7 @@ type query struct {
 	policy *Policy
 	method string // GET for HEAD
 	params func(name string) []string
-	segs   [maxSegments]string
+	segs   [pattern.MaxSegments]string
 }
 
 // path judges a raw path in each of its readings.
@@ -126,26 +131,26 @@ func (q *query) path(raw string) *Denial {
 		return unreadable
 	}
 	const deepest = 4 // as many levels of encoding as the guard lets pass
-	decoded, changed := percentDecode(raw)
+	decoded, changed := pattern.Decode(raw)
 	for range deepest {
-		if !sound(decoded) {
+		if !pattern.Sound(decoded) {
 			return unreadable
 		}
-		if d := q.reading(decoded, whole); d != nil {
+		if d := q.reading(decoded, pattern.Whole); d != nil {
 			return d
 		}
-		if ambiguous(decoded) {
-			if d := q.reading(decoded, trimmed); d != nil {
+		if pattern.Ambiguous(decoded) {
+			if d := q.reading(decoded, pattern.Trimmed); d != nil {
 				return d
 			}
-			if d := q.reading(decoded, cutOff); d != nil {
+			if d := q.reading(decoded, pattern.CutOff); d != nil {
 				return d
 			}
 		}
 		if !changed {
 			return nil
 		}
-		if decoded, changed = percentDecode(decoded); !changed {
+		if decoded, changed = pattern.Decode(decoded); !changed {
 			return nil
 		}
 	}
@@ -155,8 +160,8 @@ func (q *query) path(raw string) *Denial {
 var unreadable = &Denial{Rule: RulePath, Reason: "the path can be read in more than one way"}
 
 // reading judges one reading of the path.
-func (q *query) reading(path string, how reading) *Denial {
-	segs, ok := split(fold(path), how, q.segs[:0])
+func (q *query) reading(path string, how pattern.Reading) *Denial {
+	segs, ok := pattern.Split(pattern.Fold(path), how, q.segs[:0])
 	if !ok {
 		return unreadable
 	}
@@ -169,7 +174,7 @@ func (q *query) reading(path string, how reading) *Denial {
 	if by := find(p.deny, q.method, segs); by != nil {
 		return &Denial{Rule: RuleDeny,
 			Reason: "this caller is denied this path",
-			Remedy: fmt.Sprintf("take %q out of the caller's deny", by.text)}
+			Remedy: fmt.Sprintf("take %q out of the caller's deny", by.String())}
 	}
 	if len(p.allow) > 0 && find(p.allow, q.method, segs) == nil {
 		return &Denial{Rule: RuleAllow,
@@ -182,10 +187,20 @@ func (q *query) reading(path string, how reading) *Denial {
 	return p.writes(q.method, segs)
 }
 
+// find returns the first pattern that matches, nil if none does.
+func find(patterns []pattern.Pattern, method string, segs []string) *pattern.Pattern {
+	for i := range patterns {
+		if patterns[i].Match(method, segs) {
+			return &patterns[i]
+		}
+	}
+	return nil
+}
+
 // excepted reports whether an allow pattern names this very operation.
 func (p *Policy) excepted(method string, segs []string) bool {
 	for i := range p.allow {
-		if p.allow[i].explicit && p.allow[i].matches(method, segs) {
+		if p.allow[i].Explicit() && p.allow[i].Match(method, segs) {
 			return true
 		}
 	}

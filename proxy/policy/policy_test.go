@@ -2,9 +2,10 @@ package policy
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
+
+	"arcproxy/proxy/pattern"
 )
 
 func TestPatterns(t *testing.T) {
@@ -15,14 +16,9 @@ func TestPatterns(t *testing.T) {
 		{"/server/rest/services/Trees/**",
 			"/server/rest/services/Trees /server/rest/services/Trees/ /server/rest/services/Trees/FeatureServer/0/query /SERVER/rest/SERVICES/trees/x //server//rest/services/Trees /server/rest/services/%54rees/x",
 			"/server/rest/services/TreesX /server/rest/services /server/rest/services/Tree /portal/server/rest/services/Trees /server/rest/services/X/Trees"},
-		{"/server/rest/services/*/MapServer", "/server/rest/services/a/MapServer", "/server/rest/services/a/b/MapServer /server/rest/services/MapServer"},
-		{"/server/rest/services/City_*", "/server/rest/services/City_ /server/rest/services/city_TREES", "/server/rest/services/City /server/rest/services/City_a/b"},
-		{"/a/*b*c", "/a/bc /a/xbxc /a/bbcc", "/a/b /a/cb /a/bcx"},
-		{"/**/export", "/export /a/export /a/b/c/export", "/a/export/b /exports"},
-		{"/a/**/b/**/c", "/a/b/c /a/x/b/y/z/c /a/b/b/c/c", "/a/c /a/b /a/x/c"},
+		{"/a b/ü", "/a%20b/%C3%BC /A%20B/%C3%9C", "/ab/u"},
 		{"/**", "/ /a /a/b", ""},
 		{"/", "/ //", "/a"},
-		{"/a b/ü", "/a%20b/%C3%BC /A%20B/%C3%9C", "/ab/u"},
 		{"GET /a", "/a", ""},
 		{"POST /a", "", "/a"},
 	} {
@@ -100,13 +96,19 @@ var adminPaths = strings.Fields(`
 	/server/webadaptor /server/rest/admin /server/rest/admin/services/Trees/FeatureServer /server/rest//ADMIN/services
 	/server/rest;x/admin;y/services /server;x/admin /server/rest/%61dmin /arcgis/admin /notebooks/admin/notebooks /x/datastoreadmin
 	/portal/sharing/servers/7ee5000000000000000000000000a001/rest/admin/services
-	/portal/sharing/servers/7ee5000000000000000000000000a001/admin /server/admin%3fx /server/admin%23/x /server/admin%3bx`)
+	/portal/sharing/servers/7ee5000000000000000000000000a001/admin /server/admin%3fx /server/admin%23/x /server/admin%3bx
+	/portal/sharing/rest/oauth2/apps/abc /portal/sharing/oauth2/Apps /portal/sharing/rest/oauth2/apps/abc/update /portal/sharing/rest/oauth2/registerApp
+	/portal/sharing/rest/content/users/alice/items/0123456789abcdef0123456789abcdef/registeredAppInfo /portal/sharing/content/items/x/registeredappinfo;x
+	/portal/sharing/rest/oauth2/%61pps/abc`)
 
 func TestAdmin(t *testing.T) {
 	off, on := compile(t, Rules{Allow: []string{"/**"}}), compile(t, Rules{Admin: true})
+	none := compile(t, Rules{}) // which looks at fewer paths closely
 	for _, path := range adminPaths {
-		if d := off.Check("GET", path, nil); d == nil || d.Rule != RuleAdmin {
-			t.Errorf("%s: %v", path, d)
+		for _, p := range []*Policy{off, none} {
+			if d := p.Check("GET", path, nil); d == nil || d.Rule != RuleAdmin {
+				t.Errorf("%s: %v", path, d)
+			}
 		}
 		if d := on.Check("POST", path, nil); d != nil {
 			t.Errorf("%s with admin: %v", path, d)
@@ -114,9 +116,13 @@ func TestAdmin(t *testing.T) {
 	}
 	for path := range strings.FieldsSeq(`/ /server /portal/sharing/rest/community/users/admin /portal/sharing/rest/portals/self
 		/server/rest/services/admin/Trees/MapServer /server/rest/services/Trees/MapServer/admin /portal/home/admin.html
-		/server/administrator /server/rest/administrator /server/services/admin/MapServer /server/xadmin`) {
-		if d := off.Check("POST", path, nil); d != nil {
-			t.Errorf("%s: %v", path, d)
+		/server/administrator /server/rest/administrator /server/services/admin/MapServer /server/xadmin
+		/portal/apps/webappviewer/index.html /portal/sharing/rest/content/items/apps /server/rest/services/registerApp/FeatureServer/0/applyEdits
+		/portal/sharing/rest/oauth2/validateAppAccess`) {
+		for _, p := range []*Policy{off, none} {
+			if d := p.Check("POST", path, nil); d != nil {
+				t.Errorf("%s: %v", path, d)
+			}
 		}
 	}
 	for path, want := range map[string]bool{"/server/admin/services": true, "/server/admin/services/Trees.MapServer/status": true, "/server/admin/services/x": false} {
@@ -128,9 +134,8 @@ func TestAdmin(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	rules := Rules{
-		Allow: []string{"server/**", "https://gis.example.com/server", "/a?f=json", "/a%20b", "/a;b", `/a\b`, "/a/../b", "/a/./b", "/a\x01",
-			"/a\xff", "post /a", "TRACE /a", "/a**", "/**/**", "/a ", "POST  /a", "", "/a.", "/" + strings.Repeat("a*", 9), "/" + strings.Repeat("a", 2000), strings.Repeat("/a", 65)},
-		Deny: []string{"*"},
+		Allow: []string{"server/**", "/a?f=json", "post /a", "/a**", ""},
+		Deny:  []string{"*"},
 	}
 	_, err := Compile(rules)
 	if err == nil {
@@ -228,7 +233,7 @@ func FuzzCheck(f *testing.F) {
 // everyDecoding is a plain way to what a lenient server may make of a path.
 func everyDecoding(path string) string {
 	for changed := true; changed; {
-		path, changed = percentDecode(path)
+		path, changed = pattern.Decode(path)
 	}
 	segs := strings.Split(path, "/")
 	kept := segs[:0]
@@ -239,40 +244,6 @@ func everyDecoding(path string) string {
 		}
 	}
 	return strings.Join(kept, "/")
-}
-
-// FuzzPattern compares the matcher with regular expressions.
-func FuzzPattern(f *testing.F) {
-	f.Add("/a/**/b*c/**", "/a/x/bxc")
-	f.Add("/server/rest/services/*/MapServer/**", "/server/rest/services/Trees/MapServer/0")
-	f.Add("/**/a/**/b/**/c", "/a/b/b/a/c")
-	f.Add("/*a*a*a*b", "/aaaaaaaaaaaaaaaaaaaaaaaaaa")
-	f.Fuzz(func(t *testing.T, text, path string) {
-		p, err := compilePattern(text)
-		if err != nil || !sound(path) {
-			return
-		}
-		segs, ok := split(fold(path), whole, nil)
-		if !ok {
-			return
-		}
-		var expr strings.Builder
-		for _, seg := range p.segs {
-			if seg == "**" {
-				expr.WriteString(`(?:/[^/]+)*`)
-			} else {
-				expr.WriteString("/" + strings.ReplaceAll(regexp.QuoteMeta(seg), `\*`, `[^/]*`))
-			}
-		}
-		joined := ""
-		for _, seg := range segs {
-			joined += "/" + seg
-		}
-		want := regexp.MustCompile(`(?s)\A` + expr.String() + `\z`).MatchString(joined)
-		if got := p.matches(p.method, segs); got != want {
-			t.Errorf("%q, %q: %v, want %v", text, path, got, want)
-		}
-	})
 }
 
 func BenchmarkCheck(b *testing.B) {

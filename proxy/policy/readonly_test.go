@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"arcproxy/proxy/pattern"
 )
 
 const (
@@ -465,7 +467,7 @@ func TestTable(t *testing.T) {
 	writes := names(writeNames())
 	for _, part := range [][]reads{siteReads(), serviceReads(), protocolReads()} {
 		for _, r := range part {
-			for _, path := range strings.Fields(fold(r.under + " " + r.any + " " + r.get)) {
+			for _, path := range strings.Fields(pattern.Fold(r.under + " " + r.any + " " + r.get)) {
 				for seg := range strings.SplitSeq(path, "/") {
 					if writes[seg] != "" {
 						t.Errorf("%s reads, but %s writes", path, seg)

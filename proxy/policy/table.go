@@ -3,6 +3,8 @@ package policy
 import (
 	"net/http"
 	"strings"
+
+	"arcproxy/proxy/pattern"
 )
 
 // table is operations.go, compiled: trees of path segments. It is read-only.
@@ -50,7 +52,7 @@ func newTable() *table {
 		into  map[string]*node
 	}{{serviceReads(), t.services}, {protocolReads(), t.protocols}} {
 		for _, r := range part.reads {
-			for _, kind := range strings.Fields(fold(r.under)) {
+			for _, kind := range strings.Fields(pattern.Fold(r.under)) {
 				if part.into[kind] == nil {
 					part.into[kind] = &node{}
 				}
@@ -65,7 +67,7 @@ func newTable() *table {
 func names(words string) map[string]string {
 	set := map[string]string{}
 	for _, word := range strings.Fields(words) {
-		set[fold(word)] = word
+		set[pattern.Fold(word)] = word
 	}
 	return set
 }
@@ -85,7 +87,7 @@ func (n *node) grow(path string) *node {
 	if path == "-" {
 		return n
 	}
-	for seg := range strings.SplitSeq(fold(path), "/") {
+	for seg := range strings.SplitSeq(pattern.Fold(path), "/") {
 		n = n.child(seg)
 	}
 	return n
@@ -162,7 +164,7 @@ func (t *table) request(tail []string, params func(string) []string) bool {
 	}
 	values := params("request")
 	for _, value := range values {
-		if t.requests[fold(value)] == "" {
+		if t.requests[pattern.Fold(value)] == "" {
 			return false
 		}
 	}

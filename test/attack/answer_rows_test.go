@@ -93,7 +93,7 @@ var logRows = []row{
 				}
 			}
 			for _, p := range a.at.logs {
-				a.holes = append(a.holes, logFaults(p.output(), a.at.secrets())...)
+				a.holes = append(a.holes, logFaults(p.Output(), a.at.secrets())...)
 			}
 		}},
 }

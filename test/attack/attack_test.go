@@ -104,7 +104,7 @@ func TestAttacks(t *testing.T) {
 	}
 	t.Logf("row  %-42s %-10s %s\n%s", "class", "arcproxy", "naive", report.String())
 	for _, p := range targets[0].logs {
-		searchLog(t, p.output(), targets[0].secrets())
+		searchLog(t, p.Output(), targets[0].secrets())
 	}
 }
 

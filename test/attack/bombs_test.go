@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"arcproxy/test/program"
 	"arcproxy/test/sandbox"
 	"arcproxy/test/sandbox/arcgis"
 	"arcproxy/test/sandbox/okta"
@@ -24,8 +26,8 @@ const allowance = 48 << 20
 
 // TestBombs is row 30: bodies that are a thousand times larger inside, small as
 // refusals are so that they are looked into, and pages that do not end, at an
-// upstream and at every step of a sign-in. The bodies pass as they are, the
-// sign-ins fail in bounded time, and memory stays bounded.
+// upstream and at every step of a sign-in. The bodies pass, the sign-ins fail in
+// bounded time, and memory stays bounded.
 func TestBombs(t *testing.T) {
 	t.Run("bodies", func(t *testing.T) {
 		sb := startSandbox(t)
@@ -53,7 +55,8 @@ func TestBombs(t *testing.T) {
 			wg.Go(func() {
 				switch i % 2 {
 				case 0:
-					if x := ask("/gis/bomb"); x.status() != http.StatusOK || !bytes.Equal(x.first().body, bomb()) {
+					// It is looked through for addresses, as it unfolds, and packed again.
+					if x := ask("/gis/bomb"); x.status() != http.StatusOK || len(x.first().body) > 2*len(bomb()) || !bytes.Equal(unpack(x.first().body), unpack(bomb())) {
 						t.Errorf("a bomb: %d, %d bytes of %d", x.status(), len(x.first().body), len(bomb()))
 					}
 				case 1:
@@ -97,10 +100,20 @@ func TestBombs(t *testing.T) {
 					t.Errorf("the answer holds %q", secret)
 				}
 			}
-			searchLog(t, p.output(), sb.Secrets())
+			searchLog(t, p.Output(), sb.Secrets())
 			checkMemory(t, p, idle)
 		})
 	}
+}
+
+// unpack returns what a gzip stream is when it is decompressed, as far as it goes.
+func unpack(zipped []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(zipped))
+	if err != nil {
+		return nil
+	}
+	plain, _ := io.ReadAll(z)
+	return plain
 }
 
 // readSome sends a request and reads n bytes of what comes. The connection stays
@@ -123,9 +136,9 @@ var highWater = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
 // peakMemory returns the most memory that the program has had so far, in bytes;
 // 0 where the system does not tell.
-func peakMemory(t *testing.T, p *process) int64 {
+func peakMemory(t *testing.T, p *program.Process) int64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
 	m := highWater.FindSubmatch(status)
 	if err != nil || m == nil {
 		return 0
@@ -138,7 +151,7 @@ func peakMemory(t *testing.T, p *process) int64 {
 }
 
 // checkMemory fails the test if the program has had much more memory than idle.
-func checkMemory(t *testing.T, p *process, idle int64) {
+func checkMemory(t *testing.T, p *program.Process, idle int64) {
 	t.Helper()
 	peak := peakMemory(t, p)
 	t.Logf("memory: %d MiB idle, %d MiB at most", idle>>20, peak>>20)

@@ -15,7 +15,7 @@ var credentialRows = []row{
 		"A caller brings cookies that look like sessions, ours, the Portal's and Okta's: they are no credential, none is set or kept by the proxy, and no answer sets one of the sign-in's.",
 		pointless, func(a *attempt) {
 			const cookies = "Cookie: arcproxy=fixed; session=fixed; _oauth2_proxy=fixed; sid=fixed; idx=fixed; DT=fixed; JSESSIONID=fixed\n"
-			a.refusedAll("GET /gis/x HTTP/1.1\n{host}\n"+cookies+"Connection: close\n\n", "GET /_arcproxy/ HTTP/1.1\n{host}\n"+cookies+"Connection: close\n\n")
+			a.refusedAll("GET /gis/x HTTP/1.1\n{host}\n"+cookies+"Connection: close\n\n", "GET /_arcproxy/ HTTP/1.1\n{host}\n"+passedOn+cookies+"Connection: close\n\n")
 			for _, request := range []string{"GET /gis/x HTTP/1.1\n{host}\n{key}\n" + cookies + "Connection: close\n\n", "GET /portal/sharing/rest/portals/self?f=json HTTP/1.1\n{host}\n{key}\n" + cookies + "Connection: close\n\n", "GET /_arcproxy/ HTTP/1.1\n{host}\n{key}\n" + cookies + "Connection: close\n\n"} {
 				x, _ := a.send(request)
 				for _, set := range x.first().header["Set-Cookie"] {
@@ -128,11 +128,12 @@ var outsideRows = []row{
 		}},
 
 	{22, "open redirect after sign-in",
-		"Pages of the proxy's own are asked to go on to another host, with a key and without: no answer leads there or shows the address as a link.",
+		"Pages of the proxy's own, those to sign in and out included, are asked to go on to another host, with a key and without: no answer leads there or shows the address as a link.",
 		pointless, func(a *attempt) {
-			for _, path := range []string{"/_arcproxy/", "/_arcproxy/login", "/_arcproxy/logout", "/_arcproxy/callback", "/_arcproxy/sign-in", "/oauth2/sign_in"} {
+			for _, path := range []string{"/_arcproxy/", "/_arcproxy/login", "/_arcproxy/logout", "/_arcproxy/callback", "/_arcproxy/sign-in", "/oauth2/sign_in",
+				"/portal/sharing/rest/oauth2/signout", "/gis/rest/logout", "/gis/rest/login", "/gis/sharing/oauth2/authorize"} {
 				for _, next := range []string{"//evil.example", `\evil.example`, `/\evil.example`, "https://evil.example/", "https:evil.example", "/%09/evil.example", "javascript:alert(1)", "%0d%0aLocation:%20https://evil.example"} {
-					for _, name := range []string{"next", "rd", "redirect_uri", "returnUrl"} {
+					for _, name := range []string{"next", "rd", "redirect_uri", "redirect", "returnUrl"} {
 						x, seen := a.sendTo(a.at.keyed, "alice", "GET "+path+"?"+name+"="+next+" HTTP/1.1\n{host}\n{key}\nAccept: text/html\nConnection: close\n\n")
 						if len(seen) > 0 {
 							a.hole("%s reaches an upstream", path)
@@ -165,10 +166,14 @@ var outsideRows = []row{
 		}},
 
 	{28, "a token in an information page",
-		"Status, metrics, profiles and the like are asked for, at our own paths and at the root, with a key and without: no answer holds a secret, and there are no profiles at all.",
+		"Status, metrics, profiles and the like are asked for, at our own paths and at the root, and every place where an ArcGIS system takes passwords, hands out tokens and keys, ends sessions or sends requests on, with a key and without: no answer holds a secret, there are no profiles at all, and no upstream is asked for a token.",
 		pointless, func(a *attempt) {
-			for _, path := range []string{"/", "/_arcproxy/", "/_arcproxy/status", "/_arcproxy/metrics", "/_arcproxy/healthz", "/_arcproxy/readyz", "/_arcproxy/api/v1/status", "/_arcproxy/api/v1/identities", "/_arcproxy/debug/pprof/", "/_arcproxy/config", "/metrics", "/debug/pprof/", "/debug/pprof/heap?debug=1", "/debug/vars", "/server-status", "/.env", "/config.toml", "/state/seal.key"} {
-				for _, head := range []string{"{key}\n", "", "{key}\nAccept: text/html\n"} {
+			for _, path := range []string{"/", "/_arcproxy/", "/_arcproxy/status", "/_arcproxy/metrics", "/_arcproxy/healthz", "/_arcproxy/readyz", "/_arcproxy/api/v1/status", "/_arcproxy/api/v1/state", "/_arcproxy/api/v1/events", "/_arcproxy/api/v1/identities", "/_arcproxy/debug/pprof/", "/_arcproxy/config", "/metrics", "/debug/pprof/", "/debug/pprof/heap?debug=1", "/debug/vars", "/server-status", "/.env", "/config.toml", "/state/seal.key"} {
+				own := strings.HasPrefix(path, "/_arcproxy/") && !strings.HasSuffix(path, "z")
+				for _, head := range []string{"{key}\n", passedOn, "{key}\nAccept: text/html\n", ""} {
+					if head == "" && strings.HasSuffix(path, "/events") {
+						continue // it does not end
+					}
 					x, seen := a.send("GET " + path + " HTTP/1.1\n{host}\n" + head + "Connection: close\n\n")
 					if len(seen) > 0 {
 						a.hole("%s: reaches an upstream", path)
@@ -176,10 +181,34 @@ var outsideRows = []row{
 					if strings.Contains(path, "debug") && x.status() == 200 {
 						a.hole("%s: is answered: %.100q", path, x.raw)
 					}
-					if text := strings.ToLower(x.text()); strings.Contains(text, "goroutine ") || strings.Contains(text, "password") && x.status() == 200 {
+					if text := strings.ToLower(x.text()); strings.Contains(text, "goroutine ") || strings.Contains(text, "password") && x.status() == 200 && head != "" {
 						a.hole("%s: tells too much: %.200q", path, text)
+					}
+					if own && head != "" && x.status() != 401 && x.status() != 403 {
+						a.hole("%s: is for operators, and is answered by %d", path, x.status())
+					}
+				}
+			}
+			for _, path := range credentialPlaces {
+				for _, request := range []string{get("/gis" + path), form("/gis"+path, "username=alice&password=FORGED&f=json"), "GET /gis" + path + "?https://{evil}/x HTTP/1.1\n{host}\nAccept: text/html\nConnection: close\n\n"} {
+					if x, seen := a.send(request); len(seen) > 0 || x.status() == 0 {
+						a.hole("%s: reaches the upstream: %.200q", quote(request), x.raw)
 					}
 				}
 			}
 		}},
+}
+
+// passedOn makes of a request one that something on this machine passes on for a
+// stranger. Without it, it is from the user who runs the proxy, who is an operator.
+const passedOn = "Via: 1.1 elsewhere\n"
+
+// credentialPlaces are where ArcGIS systems take passwords, hand out tokens and
+// keys, end sessions, and send requests on, some in another spelling.
+var credentialPlaces = []string{
+	"/sharing/rest/generateToken", "/sharing/generateToken/", "/SHARING/REST/GENERATETOKEN", "/sharing/rest/%67enerateToken", "/sharing/rest/generateToken;x=1", "/rest/generateToken", "/admin/generateToken", "/tokens/", "/tokens/gettoken.html", "/portaladmin/generateToken",
+	"/sharing/rest/oauth2/token", "/sharing/oauth2/exchangeToken", "/sharing/rest/oauth2/platformSelf", "/sharing/rest/oauth2/authorize", "/sharing/oauth2/signin", "/sharing/rest/oauth2/approval", "/sharing/rest/oauth2/revokeToken",
+	"/sharing/rest/oauth2/saml/authorize", "/sharing/rest/oauth2/saml/signin", "/sharing/rest/oauth2/social/authorize", "/sharing/rest/oauth2/openid/authorize", "/sharing/oauth2/mfa", "/sharing/rest/oauth2/sessions",
+	"/sharing/rest/oauth2/signout", "/rest/logout", "/admin/logout", "/portaladmin/logout", "/rest/login", "/rest/log%69n", "/admin/login", "/portaladmin/login", "/home/signin.html", "/admin/j_security_check",
+	"/sharing/rest/oauth2/apps/x/resetApiKey", "/sharing/rest/community/users/alice/apiKeys", "/sharing/proxy", "/sharing/rest/proxy",
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"arcproxy/test/program"
 )
 
 // TestFailsClosed is row 32: a config whose keys, addresses, authorities or
@@ -48,13 +50,13 @@ func TestFailsClosed(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(filepath.Dir(config), "empty"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			p := run(t, "serve", "--config", config)
-			code := p.ends(t)
-			if code == 0 || strings.Contains(p.output(), `"msg":"listening"`) {
-				t.Errorf("the program starts, or ends with %d: %s", code, p.output())
+			p := program.Start(t, arcproxy, "serve", "--config", config)
+			code := p.Ends(t)
+			if code == 0 || strings.Contains(p.Output(), `"msg":"listening"`) {
+				t.Errorf("the program starts, or ends with %d: %s", code, p.Output())
 			}
-			if strings.Contains(p.output(), keyNightly) {
-				t.Errorf("the key is in the message: %s", p.output())
+			if strings.Contains(p.Output(), keyNightly) {
+				t.Errorf("the key is in the message: %s", p.Output())
 			}
 		})
 	}

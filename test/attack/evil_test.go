@@ -148,7 +148,7 @@ func TestEvilPages(t *testing.T) {
 						t.Errorf("the answer holds %q: %s", secret, x.raw)
 					}
 				}
-				searchLog(t, p.output(), secrets)
+				searchLog(t, p.Output(), secrets)
 			})
 		}
 	}

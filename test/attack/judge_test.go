@@ -12,6 +12,10 @@ const forged = "FORGED"
 // methods may reach an upstream; no others.
 const methods = "GET HEAD POST PUT PATCH DELETE"
 
+// breaksOff is where requests are sent that net/http breaks off by itself: they may
+// be on their way to the upstream still when their answer, and the next one's, is there.
+const breaksOff = "/gis/breaks-off"
+
 // judge says what is wrong about the requests that reached the upstream, and
 // about the answer, whatever was sent; and returns the requests that are whole.
 func (a *attempt) judge(sent, identity string, x *exchange) []record {
@@ -19,6 +23,9 @@ func (a *attempt) judge(sent, identity string, x *exchange) []record {
 	var seen []record
 	what := quote(sent)
 	for _, r := range a.at.up.take() {
+		if r.target == breaksOff && !strings.Contains(sent, breaksOff) {
+			continue
+		}
 		// A stream is passed on until it breaks. Its beginning may be recorded
 		// after its answer, and is no request.
 		if !r.broken {
@@ -64,13 +71,18 @@ func (a *attempt) faults(r *record, identity string) (faults []string) {
 	if strings.Contains(r.target, "smuggled") {
 		fault("a request that was hidden in another")
 	}
-	// The token, once, where it belongs. A WebSocket has it in its query, too.
+	// The token, once, where it belongs. A WebSocket has it in its query.
 	token := a.at.tokens[identity]
-	if got := r.header["X-Esri-Authorization"]; len(got) != 1 || got[0] != "Bearer "+token {
+	upgrade, got := r.header["Upgrade"], r.header["X-Esri-Authorization"]
+	carried := len(got) == 1 && got[0] == "Bearer "+token
+	if len(upgrade) > 0 {
+		carried = len(got) == 0 && strings.Count(r.target, "token="+token) == 1
+	}
+	if !carried {
 		fault("not exactly the token that it should")
 	}
 	rest := strings.Replace(r.String(), "X-Esri-Authorization: Bearer "+token, "", 1)
-	if upgrade := r.header["Upgrade"]; len(upgrade) > 0 {
+	if len(upgrade) > 0 {
 		if len(upgrade) > 1 || !strings.EqualFold(upgrade[0], "websocket") || r.method != "GET" {
 			fault("an upgrade to something other than a WebSocket")
 		}

@@ -68,7 +68,7 @@ var queryRows = []row{
 		}},
 
 	{19, "duplicate token",
-		"Tokens twice, in other cases and encodings, in query and form, beside the key: none arrives; a token that is nobody's is refused.",
+		"Tokens twice, in other cases and encodings, in query, form and upload, beside the key: none arrives; a token that is nobody's is refused, however it is written.",
 		falls, func(a *attempt) {
 			for _, query := range []string{"token={nightly}&Token={nightly}", "%74oken={nightly}", "%54%4F%4B%45%4E={nightly}&token={nightly}", "a=1&tOkEn={nightly}", "token={nightly}%20", "token=", "token", "token=&token={nightly}", "to\u212aen={nightly}"} { // the last with a Kelvin sign, whose lower case is k
 				x, seen := a.send(get("/gis/x?" + query))
@@ -96,6 +96,7 @@ var queryRows = []row{
 				x, seen := a.send("POST /gis/x HTTP/1.1\n{host}\n{key}\nContent-Type: " + kind + "\nContent-Length: 12\nConnection: close\n\ntoken=FORGED")
 				a.refused(kind, x, seen)
 			}
+			tryUploads(a)
 		}},
 
 	{24, "keys that collide",

@@ -166,7 +166,7 @@ func (rec *recorder) endless(w http.ResponseWriter, r *http.Request) {
 }
 
 // bombSize is what a bomb becomes when it is decompressed.
-const bombSize = 6 << 20
+const bombSize = 3 << 20
 
 // bomb is a body of a few KiB, as small as a refusal of ArcGIS is, that is a
 // thousand times that inside. It begins as a refusal does.

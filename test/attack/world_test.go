@@ -20,6 +20,7 @@ import (
 	"strings"
 	"testing"
 
+	"arcproxy/test/program"
 	"arcproxy/test/sandbox"
 )
 
@@ -96,7 +97,7 @@ type target struct {
 	// secrets returns what no answer and no log may hold.
 	secrets func() []string
 	// logs are those of the program; none for the naive proxy.
-	logs []*process
+	logs []*program.Process
 }
 
 // startSandbox starts an Okta org, a Portal and servers for one test.
@@ -154,10 +155,10 @@ func (s settings) write(t *testing.T, sb interface{ User(string) sandbox.User })
 }
 
 // serve starts the program and returns where it listens.
-func serve(t *testing.T, config string) (door, *process) {
+func serve(t *testing.T, config string) (door, *program.Process) {
 	t.Helper()
-	p := run(t, "serve", "--config", config)
-	address := p.says(t, `listening"?,? ?"?address"?[:=]"?([0-9.:]+)`)
+	p := program.Start(t, arcproxy, "serve", "--config", config)
+	address := p.Says(t, `listening"?,? ?"?address"?[:=]"?([0-9.:]+)`)
 	return door{address, address}, p
 }
 
@@ -171,11 +172,11 @@ func ours(t *testing.T, sb *sandbox.Sandbox, up *recorder, tr *trap) *target {
 		callers: callers, log: "json",
 	}
 	at := &target{name: "arcproxy", up: up, trap: tr, tokens: map[string]string{}}
-	var keyed, open *process
+	var keyed, open *program.Process
 	at.keyed, keyed = serve(t, s.write(t, sb))
 	s.callers, s.log = anyone, "text"
 	at.open, open = serve(t, s.write(t, sb))
-	at.logs = []*process{keyed, open}
+	at.logs = []*program.Process{keyed, open}
 	at.secrets = func() []string { return append(sb.Secrets(), keys...) }
 	return at
 }

@@ -5,8 +5,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +16,7 @@ import (
 // other on each, and prints how many were answered. It speaks just enough HTTP
 // to keep out of the proxy's way on a machine with few cores.
 func load(s settings) error {
-	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-Esri-Authorization: Bearer %s\r\n\r\n", s.path, s.target, callerKey)
+	request := requestFor(s.target, s.path)
 	var (
 		group    sync.WaitGroup
 		answered atomic.Int64
@@ -43,6 +43,12 @@ func load(s settings) error {
 	return nil
 }
 
+// requestFor is what is sent for a path.
+func requestFor(host, path string) []byte {
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-Esri-Authorization: Bearer %s\r\n\r\n", path, host, callerKey)
+}
+
+// repeat sends a request again and again until the end, and then not any more.
 func repeat(target string, request []byte, end time.Time, answered *atomic.Int64) error {
 	conn, err := net.Dial("tcp", target)
 	if err != nil {
@@ -57,7 +63,7 @@ func repeat(target string, request []byte, end time.Time, answered *atomic.Int64
 		if _, err := conn.Write(request); err != nil {
 			return err
 		}
-		if err := readAnswer(in); err != nil {
+		if err := readAnswer(in, nil); err != nil {
 			return err
 		}
 		answered.Add(1)
@@ -65,8 +71,9 @@ func repeat(target string, request []byte, end time.Time, answered *atomic.Int64
 	return nil
 }
 
-// readAnswer reads one answer to its end.
-func readAnswer(in *bufio.Reader) error {
+// readAnswer reads one answer to its end. It calls first, if there is one, when
+// the first byte of the body has come.
+func readAnswer(in *bufio.Reader, first func()) error {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return err
@@ -85,25 +92,34 @@ func readAnswer(in *bufio.Reader) error {
 		}
 		switch string(name) {
 		case "Content-Length":
-			if _, err := fmt.Sscan(string(value), &length); err != nil {
+			if length, err = strconv.ParseInt(string(value), 10, 64); err != nil {
 				return err
 			}
 		case "Transfer-Encoding":
 			chunked = true
 		}
 	}
-	if !chunked {
-		_, err = io.CopyN(io.Discard, in, length)
-		return err
-	}
 	for {
-		if line, err = in.ReadSlice('\n'); err != nil {
-			return err
+		if chunked {
+			if line, err = in.ReadSlice('\n'); err != nil {
+				return err
+			}
+			if length, err = strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 64); err != nil {
+				return err
+			}
 		}
-		if _, err := fmt.Sscanf(string(line), "%x", &length); err != nil {
-			return err
+		if first != nil {
+			if _, err := in.Peek(1); err != nil {
+				return err
+			}
+			first()
+			first = nil
 		}
-		if _, err := in.Discard(int(length) + len("\r\n")); err != nil || length == 0 {
+		last := length == 0 || !chunked
+		if chunked {
+			length += int64(len("\r\n"))
+		}
+		if _, err := in.Discard(int(length)); err != nil || last {
 			return err
 		}
 	}

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,12 +16,12 @@ import (
 	"os"
 	"runtime"
 	"runtime/pprof"
-	"strconv"
 	"sync"
 	"time"
 
 	"arcproxy/auth"
 	"arcproxy/proxy"
+	"arcproxy/proxy/console"
 )
 
 // callerKey is what the load presents. The bare proxy passes it on as it is.
@@ -63,34 +64,56 @@ func handlerFor(s settings) (http.Handler, error) {
 	if s.role == "upstream" {
 		return newUpstream(), nil
 	}
-	target, err := url.Parse("http://" + s.upstream + "/portal")
-	if err != nil {
-		return nil, err
-	}
+	// The upstream has a name and a scheme as in earnest, and so the addresses in
+	// bodies do. Its TLS is left out, which would cost every contestant the same.
 	transport := proxy.NewTransport(proxy.TransportConfig{})
+	transport.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", s.upstream)
+	}
+	origin := &url.URL{Scheme: "https", Host: upstreamHost}
 	switch s.role {
-	case "bare":
-		origin := &url.URL{Scheme: target.Scheme, Host: target.Host}
-		return &httputil.ReverseProxy{
+	case "bare", "codec":
+		bare := &httputil.ReverseProxy{
 			Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(origin) },
 			Transport:  transport,
 			BufferPool: &pool{},
-		}, nil
-	case "ours":
+		}
+		if s.role == "codec" {
+			bare.ModifyResponse = (&codecs{}).again
+		}
+		return bare, nil
+	case "ours", "left":
+		var upstreams []proxy.Upstream
+		for _, mount := range mounts {
+			upstreams = append(upstreams, proxy.Upstream{URL: origin.JoinPath(mount)})
+		}
 		key := sha256.Sum256([]byte(callerKey))
 		return proxy.New(proxy.Config{
-			PublicURL: &url.URL{Scheme: "https", Host: "localhost:8443"},
-			Upstreams: []proxy.Upstream{{URL: target}},
+			PublicURL: &publicURL,
+			Upstreams: upstreams,
 			Callers:   []proxy.Caller{{Name: "bench", Identity: "alice", KeySHA256: &key}},
 			Transport: transport,
-			Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
-		}, tokens{auth.Grant{AccessToken: auth.NewSecret("a-token-as-long-as-those-that-a-portal-gives-out-which-is-some-hundred-characters-and-often-more-than-that")}})
+			// As serve has it; nobody looks at it.
+			Console: console.New(console.Config{Control: struct{ console.Control }{}}),
+			Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		}, tokens{auth.Grant{AccessToken: auth.NewSecret(token())}})
 	}
 	return nil, fmt.Errorf("there is no role %q", s.role)
 }
 
+// token looks as a Portal's: some hundred characters without any meaning.
+func token() string {
+	sum := sha512.Sum512([]byte("bench"))
+	return base64.RawURLEncoding.EncodeToString(append(sum[:], sum[:16]...))
+}
+
 // tokens always has the same token.
 type tokens struct{ grant auth.Grant }
+
+func (t tokens) TokenFor(context.Context, string, time.Duration) (auth.Grant, error) {
+	return t.grant, nil
+}
 
 func (t tokens) Token(context.Context, string) (auth.Grant, error) { return t.grant, nil }
 func (t tokens) Drop(string, auth.Secret)                          {}
@@ -111,53 +134,8 @@ func (p *pool) Put(b []byte) { p.blocks.Put((*[32 << 10]byte)(b)) }
 func tell(w http.ResponseWriter, _ *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	u := usage{Micros: processorTime().Microseconds(), Allocations: m.Mallocs}
-	u.Resident, u.Peak = resident()
+	u := usage{Micros: float64(processorTime().Nanoseconds()) / 1e3, Allocations: float64(m.Mallocs)}
+	u.Resident, u.Peak = resident(os.Getpid())
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(u) // an error means that who asked has left
-}
-
-// newUpstream returns a handler that does as little as it can.
-func newUpstream() http.Handler {
-	mux := http.NewServeMux()
-	bodies := sync.Map{}
-	body := func(r *http.Request, beginning string) []byte {
-		key := r.URL.String()
-		if b, ok := bodies.Load(key); ok {
-			return b.([]byte)
-		}
-		size, _ := strconv.Atoi(r.URL.Query().Get("size")) // 0 for what is no number
-		b := bytes.Repeat([]byte(beginning), size/len(beginning)+1)[:size]
-		bodies.Store(key, b)
-		return b
-	}
-	const features = `{"objectIdFieldName":"OBJECTID","features":[{"attributes":{"OBJECTID":1,"SPECIES":"Quercus robur"}}]},`
-	mux.HandleFunc("/portal/json", func(w http.ResponseWriter, r *http.Request) {
-		b := body(r, features)
-		w.Header().Set("Content-Type", "application/json;charset=utf-8")
-		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-		_, _ = w.Write(b)
-	})
-	mux.HandleFunc("/portal/tile", func(w http.ResponseWriter, r *http.Request) {
-		b := body(r, "\x89PNG\r\n")
-		w.Header().Set("Content-Type", "image/png")
-		w.Header().Set("Cache-Control", "max-age=3600")
-		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-		_, _ = w.Write(b)
-	})
-	mux.HandleFunc("/portal/chunked", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json;charset=utf-8")
-		_, _ = w.Write(body(r, features))
-	})
-	mux.HandleFunc("/portal/large", func(w http.ResponseWriter, r *http.Request) {
-		size, _ := strconv.ParseInt(r.URL.Query().Get("size"), 10, 64)
-		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-		_, _ = io.Copy(w, io.LimitReader(zeros{}, size))
-	})
-	mux.HandleFunc("/portal/upload", func(w http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body) // the number says how far it came
-		_, _ = fmt.Fprint(w, n)
-	})
-	return mux
 }

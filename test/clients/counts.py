@@ -1,6 +1,7 @@
-"""What the simulated Okta and Portal were asked to do by all clients together.
+"""What the simulated Okta and Portal were asked to do by the program's own commands and
+all clients together.
 
-Usage: counts.py FILE, where FILE holds the counters from before the clients ran.
+Usage: counts.py FILE, where FILE holds the counters from before all of that.
 """
 
 import json
@@ -31,13 +32,14 @@ def check(what, got, want):
         print(f"FAILED: {what}: {got}, not {' or '.join(map(str, want))}")
 
 
-# Two identities were used, alice's by the key and carol's by the address.
+# Two identities were used, alice's by the keys and carol's by the address. What the
+# commands signed in before, the proxy goes on with.
 check("sign-ins at the Portal, one for each identity", grown("portal", "SignIns"), [2])
 check("grants, one for each sign-in", grown("portal", "TokenGrants"), [2])
 check("passwords sent to Okta", grown("okta", "Primary"), [2])
 check("passwords refused", grown("okta", "BadPasswords"), [0])
 check("pushes sent", grown("okta", "Pushes"), [0])
-# The sign-in that "arcproxy check" tried may have used this half minute's code up.
+# The code of this half minute may have been used up.
 check("TOTP codes sent", grown("okta", "Passcodes"), [1, 2])
 check("answers that Okta limited", grown("okta", "Limited"), [0])
 check("assertions refused", grown("portal", "AssertionsBad"), [0])

@@ -29,7 +29,8 @@ debian() {
 	retry 4 timeout 900 "${as[@]}" apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install --no-install-recommends "$@"
 }
 
-# install_for CLIENT… installs what these clients need and what is not there yet.
+# install_for CLIENT… installs what these clients need and what is not there yet,
+# and builds the program.
 install_for() {
 	local tool missing=()
 	for tool in go python3; do
@@ -42,8 +43,15 @@ install_for() {
 	if needs "arcgis-python demo" "$@" && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
 		missing+=(python3-venv)
 	fi
-	if needs qgis "$@" && ! /usr/bin/python3 -c 'import qgis.core' 2>/dev/null; then
-		missing+=(python3-qgis)
+	if needs qgis "$@" && ! { /usr/bin/python3 -c 'import qgis.core' && command -v qgis_process.bin; } >/dev/null 2>&1; then
+		missing+=(python3-qgis qgis)
+	fi
+	if needs "browser console okta-signin-widget" "$@"; then
+		command -v chromium >/dev/null || missing+=(chromium)
+		command -v certutil >/dev/null || missing+=(libnss3-tools)
+	fi
+	if needs testssl "$@" && ! command -v testssl >/dev/null; then
+		missing+=(testssl.sh)
 	fi
 	for tool in slowhttptest sslscan; do
 		if needs $tool "$@" && ! command -v $tool >/dev/null; then
@@ -51,10 +59,32 @@ install_for() {
 		fi
 	done
 	[ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
-	if needs "arcgis-python demo" "$@"; then install_arcgis; fi
-	if needs rest-js "$@"; then install_node rest-js @esri/arcgis-rest-request; fi
-	if needs okta-auth-js "$@"; then install_node okta-auth-js @okta/okta-auth-js; fi
-	if needs h2spec "$@"; then install_h2spec; fi
+	local steps=("install_node koop @koopjs/koop-core" build)
+	if needs "arcgis-python demo" "$@"; then steps+=(install_arcgis); fi
+	if needs rest-js "$@"; then steps+=("install_node rest-js @esri/arcgis-rest-request"); fi
+	if needs browser "$@"; then steps+=("install_node browser @arcgis/core"); fi
+	if needs console "$@"; then steps+=("install_node console axe-core"); fi
+	if needs okta-auth-js "$@"; then steps+=("install_node okta-auth-js @okta/okta-auth-js"); fi
+	if needs okta-signin-widget "$@"; then steps+=("install_node okta-signin-widget @okta/okta-signin-widget"); fi
+	if needs h2spec "$@"; then steps+=(install_h2spec); fi
+	together "${steps[@]}"
+}
+
+# together runs commands at the same time, each with its own output, and fails if
+# one of them does.
+together() {
+	local logs pids=() i status=0
+	logs=$(mktemp -d)
+	for ((i = 1; i <= $#; i++)); do
+		(set -e; ${!i}) >"$logs/$i" 2>&1 &
+		pids+=($!)
+	done
+	for ((i = 1; i <= $#; i++)); do
+		wait "${pids[i - 1]}" || status=1
+		cat "$logs/$i"
+	done
+	rm -rf "$logs"
+	return "$status"
 }
 
 # needs NAMES CLIENT… is true if one of the clients is among the names.
@@ -98,7 +128,7 @@ install_node() {
 		(cd "$to" && retry 4 timeout 300 npm ci --no-audit --no-fund --ignore-scripts --fetch-retries=5)
 		echo "$wanted" >"$to/.made-from"
 	fi
-	cp "$from/check.mjs" "$to"
+	cp "$from"/*.*js "$here"/*.mjs "$to"
 	echo "$2 $(node -p "JSON.parse(fs.readFileSync('$to/node_modules/$2/package.json')).version")"
 }
 
@@ -117,11 +147,11 @@ install_h2spec() {
 	fi
 }
 
-# build builds the program and the simulation.
+# build builds the program and the simulation in $bin.
 build() {
-	bin=$work/bin
 	mkdir -p "$bin"
 	(cd "$root" && retry 3 go mod download &&
 		go build -buildvcs=false -o "$bin/arcproxy" ./cmd/arcproxy &&
-		go build -buildvcs=false -o "$bin/sandbox" ./test/sandbox/cmd/sandbox)
+		go build -buildvcs=false -o "$bin/sandbox" ./test/sandbox/cmd/sandbox &&
+		go build -buildvcs=false -o "$bin/soak" ./test/soak/cmd/soak)
 }

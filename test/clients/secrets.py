@@ -1,6 +1,6 @@
 """Searches what the proxy answered curl, what it logged and what it recorded of
 requests for every secret that the simulated systems know or have issued, and for
-the caller's key; and looks at whose requests the record says they were.
+the callers' keys; and looks at whose requests the record says they were.
 
 A user's own details are no secret; passwords, codes, cookies, assertions, tokens are.
 """
@@ -15,7 +15,7 @@ run = pathlib.Path(os.environ["RUN"])
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 with opener.open(os.environ["SANDBOX_CONTROL"] + "/secrets", timeout=20) as answer:
     secrets = {s for s in json.load(answer) if len(s) >= 8}
-key = os.environ["CALLER_KEY"]
+keys = {os.environ["CALLER_KEY"], os.environ["READER_KEY"]}
 failed = 0
 
 
@@ -41,22 +41,22 @@ if len(secrets) < 10:
     print(f"FAILED: the simulation knows only {len(secrets)} secrets")
 answers = run / "answers"
 if (run / "curl.log").exists():  # curl was among the chosen clients
-    search("no secret in a header of an answer", answers.glob("*.headers"), secrets | {key})
-    search("no secret in a body of an answer", answers.glob("*.body"), secrets | {key})
-search("no secret in what the proxy printed", [run / "arcproxy.out", run / "arcproxy.err", run / "trust.err"], secrets | {key})
+    search("no secret in a header of an answer", answers.glob("*.headers"), secrets | keys)
+    search("no secret in a body of an answer", answers.glob("*.body"), secrets | keys)
+search("no secret in what the proxy printed", [run / "arcproxy.out", run / "arcproxy.err", run / "trust.err"], secrets | keys)
 audit = run / "audit.jsonl"
-search("no secret in the record of requests", [audit], secrets | {key})
+search("no secret in the record of requests", [audit], secrets | keys)
 with open(audit, encoding="utf-8") as f:
     requests = [json.loads(line) for line in f]
 whose = {(r["caller"], r["identity"]) for r in requests}
-known = {("nightly", "alice"), ("this machine", "carol")}
+known = {("nightly", "alice"), ("reader", "alice"), ("this machine", "carol")}
 if whose == known or whose < known and not (run / "curl.log").exists():
     print(f"ok: the record of requests says whose they were: {len(requests)} requests")
 else:
     failed = 1
     print(f"FAILED: the record of requests says whose they were: {len(requests)} requests of {whose}")
 state = [f for f in (run / "state").rglob("*") if f.is_file()]
-search("no secret in the state directory", state, secrets | {key})
+search("no secret in the state directory", state, secrets | keys)
 loose = [f for f in [run / "state", *(run / "state").rglob("*")] if f.stat().st_mode & 0o077]
 if loose:
     failed = 1

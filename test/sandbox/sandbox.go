@@ -40,7 +40,8 @@ type User struct {
 }
 
 // DefaultUsers are alice, who has a TOTP authenticator and Okta Verify, bob, who
-// has only Okta Verify, and carol, who has no second factor.
+// has only Okta Verify, carol, who has no second factor, and dora, who has every
+// one but Duo and a WebAuthn key.
 func DefaultUsers() []User {
 	user := func(name, first, password string) User {
 		login := name + "@example.com"
@@ -53,7 +54,12 @@ func DefaultUsers() []User {
 	bob.Push = true
 	bob.Role = "org_user"
 	carol := user("carol", "Carol", "carol's \"own\" pass=word")
-	return []User{alice, bob, carol}
+	dora := user("dora", "Dora", "dora's pass-phrase: 7 of 9")
+	dora.TOTPSecret, dora.Push = "KRSXG5CTMVRXEZLUKRSXG5CTMVRXEZLU", true
+	dora.Others, dora.Answer = []string{"sms", "call", "email", "question"}, "Boiled liver"
+	dora.HOTPSecret, dora.RSASecret, dora.SymantecSecret = "MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK", "NBSWY3DPNBSWY3DPNBSWY3DPNBSWY3DP", "ONUXQ5DFMVXGIYLZONUXQ5DFMVXGIYLZ"
+	dora.YubiKey = &okta.YubiKey{Public: [6]byte{1, 2, 3, 4, 5, 6}, Private: [6]byte{6, 5, 4, 3, 2, 1}, Key: [16]byte{0: 7, 15: 9}}
+	return []User{alice, bob, carol, dora}
 }
 
 // Config says what the sandbox is like. The zero Config is a good one.
@@ -64,7 +70,13 @@ type Config struct {
 	Users []User       // nil: DefaultUsers()
 	Shape arcgis.Shape // what of the Portal's and servers' variations is not left to the seed
 	Okta  *okta.Settings
-	Ports [4]int // Start only: of Okta, the Portal, the other federated server, the open one; 0 takes a free one
+	// Assets is a directory with npm's packages, node_modules, for the Portal's maps
+	// that are drawn by leaflet and @arcgis/core. "": it has only its own.
+	Assets string
+	// Widget is another such, with @okta/okta-signin-widget for Okta's sign-in pages.
+	// "": they show nothing to sign in with.
+	Widget string
+	Ports  [4]int // Start only: of Okta, the Portal, the other federated server, the open one; 0 takes a free one
 }
 
 // Sandbox is a running simulation.
@@ -74,9 +86,11 @@ type Sandbox struct {
 	ServerURL      *url.URL // federated, on the Portal's host; ends in /server
 	OtherServerURL *url.URL // federated, on another host; ends in /arcgis
 	OpenServerURL  *url.URL // not federated; ends in /public
+	DuoURL         *url.URL // Duo's origin, where its frame is
 	Okta           *okta.Org
 	Portal         *arcgis.Portal
 
+	client    *okta.OIDCClient // the Portal, to Okta, where it signs in by OpenID Connect
 	users     []User
 	seed      uint64
 	authority *authority
@@ -86,13 +100,15 @@ type Sandbox struct {
 }
 
 // New makes a sandbox without sockets, at https://example.okta.test,
-// https://gis.example.test, https://gis2.example.test and https://open.example.test.
+// https://gis.example.test, https://gis2.example.test, https://open.example.test and
+// https://api-sandbox.duosecurity.test.
 // It panics if cfg cannot be: two users with one login.
 func New(cfg Config) *Sandbox {
-	origins := make([]*url.URL, 4)
+	hosts := []string{"example.okta.test", "gis.example.test", "gis2.example.test", "open.example.test", "api-sandbox.duosecurity.test"}
+	origins := make([]*url.URL, len(hosts))
 	pipes := make(map[string]*pipeListener)
-	listeners := make([]net.Listener, 4)
-	for i, host := range []string{"example.okta.test", "gis.example.test", "gis2.example.test", "open.example.test"} {
+	listeners := make([]net.Listener, len(hosts))
+	for i, host := range hosts {
 		origins[i] = &url.URL{Scheme: "https", Host: host}
 		l := newPipeListener(host)
 		pipes[host], listeners[i] = l, l
@@ -118,7 +134,8 @@ func New(cfg Config) *Sandbox {
 // Start makes a sandbox that listens on loopback: Okta on 127.0.0.1, the Portal
 // and its server on localhost, so that cookies of one do not reach the other.
 func Start(cfg Config) (*Sandbox, error) {
-	names := []string{"127.0.0.1", "localhost", "localhost", "localhost"}
+	names := []string{"127.0.0.1", "localhost", "localhost", "localhost", "127.0.0.1"}
+	ports := append(cfg.Ports[:], 0)
 	origins := make([]*url.URL, len(names))
 	listeners := make([]net.Listener, 0, len(names))
 	closeAll := func() {
@@ -131,7 +148,7 @@ func Start(cfg Config) (*Sandbox, error) {
 		scheme = "https"
 	}
 	for i, name := range names {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", cfg.Ports[i]))
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[i]))
 		if err != nil {
 			closeAll()
 			return nil, fmt.Errorf("sandbox: %w", err)
@@ -157,7 +174,7 @@ func Start(cfg Config) (*Sandbox, error) {
 }
 
 // compose makes the systems and lets them trust each other. Origins are those of
-// Okta, the Portal, the other federated server, the open one.
+// Okta, the Portal, the other federated server, the open one, Duo.
 func compose(cfg Config, origins []*url.URL) (*Sandbox, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -177,25 +194,32 @@ func compose(cfg Config, origins []*url.URL) (*Sandbox, error) {
 			members = append(members, arcgis.Member{Login: u.Login, Username: u.GISUsername, FirstName: u.FirstName, LastName: u.LastName, Email: u.Email, Role: u.Role})
 		}
 	}
-	org, err := okta.New(okta.Config{BaseURL: origins[0], Users: accounts, Settings: cfg.Okta, Seed: cfg.Seed, Log: cfg.Log.With("system", "okta")})
+	org, err := okta.New(okta.Config{BaseURL: origins[0], DuoURL: origins[4], Users: accounts, Settings: cfg.Okta, Assets: cfg.Widget, Seed: cfg.Seed, Log: cfg.Log.With("system", "okta")})
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	p, err := arcgis.New(arcgis.Config{Site: origins[1], Other: origins[2], Open: origins[3], Members: members, Seed: cfg.Seed, Shape: cfg.Shape, Log: cfg.Log.With("system", "arcgis")})
+	p, err := arcgis.New(arcgis.Config{Site: origins[1], Other: origins[2], Open: origins[3], Members: members, Assets: cfg.Assets, Seed: cfg.Seed, Shape: cfg.Shape, Log: cfg.Log.With("system", "arcgis")})
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	org.RegisterApp("ArcGIS Enterprise", p.ServiceProvider())
 	p.TrustIdP(org.Metadata())
 	return &Sandbox{
-		OktaURL: origins[0], PortalURL: p.URL(), ServerURL: p.ServerURL(), OtherServerURL: p.OtherURL(), OpenServerURL: p.OpenURL(),
+		client:  org.RegisterOIDC("ArcGIS Enterprise", p.OIDCCallback()),
+		OktaURL: origins[0], PortalURL: p.URL(), ServerURL: p.ServerURL(), OtherServerURL: p.OtherURL(), OpenServerURL: p.OpenURL(), DuoURL: origins[4],
 		Okta: org, Portal: p, users: cfg.Users, seed: cfg.Seed,
 	}, nil
 }
 
 // serve starts one HTTP server for each listener, in the order of compose's origins.
 func (s *Sandbox) serve(listeners []net.Listener) {
-	handlers := []http.Handler{s.Okta, s.Portal, s.Portal.Other(), s.Portal.Open()}
+	// The Portal redeems codes itself, so it needs a way to Okta.
+	s.Portal.TrustOIDC(arcgis.OIDC{
+		Issuer: s.client.Issuer, ClientID: s.client.ID, Secret: s.client.Secret,
+		AuthorizeURL: s.client.AuthorizeURL(), TokenURL: s.client.TokenURL(), KeysURL: s.client.KeysURL(),
+		Client: &http.Client{Transport: s.transport},
+	})
+	handlers := []http.Handler{s.Okta, s.Portal, s.Portal.Other(), s.Portal.Open(), s.Okta.Duo()}
 	for i, l := range listeners {
 		server := &http.Server{Handler: handlers[i], ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 		s.servers = append(s.servers, server)

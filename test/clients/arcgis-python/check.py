@@ -4,6 +4,7 @@ Prints "ok: NAME" or "FAILED: NAME: why" for each check, and exits with 1 if one
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import sys
@@ -11,7 +12,10 @@ import tempfile
 import traceback
 
 from arcgis.features import FeatureLayer
+from arcgis.geoprocessing import import_toolbox
 from arcgis.gis import GIS, ItemProperties, ItemTypeEnum
+
+import stored
 
 SITE = "https://localhost:" + os.environ["PROXY_PORT"]
 PORTAL = SITE + "/portal"
@@ -164,6 +168,143 @@ def _():
     equal(gis().content.search(f"id:{item.id}"), [])
 
 
+_direct = None
+
+
+def same(flow, *arguments):
+    """Does the same through the proxy and past it. What the Portal holds then has to
+    be the same; returns the proxy's side of it."""
+    global _direct
+    _direct = _direct or stored.direct()
+    by_proxy, by_itself = flow(stored.through(gis()), *arguments), flow(_direct, *arguments)
+    got, want = by_proxy, by_itself
+    if isinstance(got, tuple):
+        got, want = got[1], want[1]
+        for item in by_proxy[0] + by_itself[0]:
+            item.delete()
+    equal(stored.differences(got, want), [])
+    return got
+
+
+@check("items that name the Portal are stored as a direct client stores them")
+def _():
+    same(stored.items)
+
+
+@check("an item's url is the proxy's for who reads it through the proxy, its data are as they were")
+def _():
+    (service, a_map), _ = stored.items(stored.through(gis()))
+    equal(gis().content.get(service.id).url, SITE + "/server/rest/services/Public/FeatureServer")
+    equal(len(gis().content.get(service.id).layers[0].query(where="OBJECTID <= 3").features), 3)
+    equal(gis().content.get(a_map.id).get_data(try_json=True)["operationalLayers"][0]["url"], os.environ["SERVER_URL"] + "/rest/services/Trees/FeatureServer/0")
+    for item in service, a_map:
+        item.delete()
+
+
+@check("files that name the Portal and the proxy are stored as they are, also in parts")
+def _():
+    folder, contents = stored.samples()
+    held = same(stored.files, folder / "small.csv", folder / "large.zip")
+    equal([hashlib.sha256(data).hexdigest() for _, data in held], [hashlib.sha256(contents[name]).hexdigest() for name in ("small.csv", "large.zip", "again.csv")])
+
+
+@check("a file is published: the job is polled, the service stands for itself")
+def _():
+    folder, contents = stored.samples()
+    held = same(stored.publish, folder / "points.geojson")
+    equal(held[0][1], contents["points.geojson"])
+
+
+@check("a published service is read at the proxy")
+def _():
+    folder, _ = stored.samples()
+    made, _ = stored.publish(stored.through(gis()), folder / "points.geojson")
+    assert made[1].url.startswith(SITE + "/server/"), made[1].url
+    equal(made[1].layers[0].query(return_count_only=True), 3200)
+    for item in made:
+        item.delete()
+
+
+@check("a geoprocessing job: submitted, polled, its result fetched")
+def _():
+    tools = SITE + "/server/rest/services/Tools/GPServer/CountTrees"
+    session = gis().session
+    job = session.post(tools + "/submitJob", data={"f": "json"}).json()
+    assert job["statusUrl"].startswith(tools + "/jobs/"), job
+    for _ in range(10):
+        status = session.get(job["statusUrl"], params={"f": "json"}).json()
+        if status["jobStatus"] != "esriJobExecuting":
+            break
+    equal(status["jobStatus"], "esriJobSucceeded")
+    result = session.get(status["results"]["total"]["resultUrl"], params={"f": "json"}).json()
+    assert result["value"]["url"].startswith(SITE + "/server/"), result
+    assert session.get(result["value"]["url"]).content.startswith(b"\x89PNG")
+
+
+@check("a toolbox is imported")
+def _():
+    toolbox = import_toolbox(SITE + "/server/rest/services/Tools/GPServer", gis())
+    assert hasattr(toolbox, "count_trees"), dir(toolbox)
+
+
+@check("a feature that names the Portal is stored as a direct client stores it, and comes back unchanged")
+def _():
+    attributes = same(stored.edits)
+    assert os.environ["PORTAL_URL"] in attributes["Notes"], attributes
+    query = "where=OBJECTID%20IN%20(400,800,1200,1600)&outFields=*&f="
+    for kind in "json", "geojson", "pbf":
+        want = stored.ask(f"{os.environ['SERVER_URL']}/rest/services/Trees/FeatureServer/0/query?{query}{kind}")
+        got = gis().session.get(f"{TREES}/query?{query}{kind}").content
+        if kind != "pbf":  # servers write a slash as they like, with a backslash or without
+            got, want = json.loads(got), json.loads(want)
+        assert os.environ["PORTAL_URL"] in str(want), want
+        equal(got, want)
+    features = FeatureLayer(TREES, gis()).query(where="OBJECTID = 400", out_fields="*").features
+    assert os.environ["PORTAL_URL"] in features[0].attributes["Notes"], features
+
+
+@check("Koop: a layer of 2,600 features that name the Portal")
+def _():
+    features = FeatureLayer(SITE + "/koop/rest/services/hydrants/FeatureServer/0", gis()).query(where="1=1", out_fields="*").features
+    equal({f.attributes["id"]: f.attributes["link"] for f in features},
+          {i: f"{os.environ['PORTAL_URL']}/home/item.html?id=hydrant{i}" for i in range(1, 2601)})
+
+
+@check("a caller that may only read signs in, searches and queries")
+def _():
+    reader = GIS(PORTAL, "reader", os.environ["READER_KEY"], verify_cert=True, ca_bundles=ROOT)
+    equal(reader.users.me.username, ALICE)
+    assert any(i.title == "Street trees" for i in reader.content.search("trees"))
+    equal(len(FeatureLayer(TREES, reader).query(where="OBJECTID <= 1500").features), 1500)
+    equal(len(FeatureLayer(SITE + "/koop/rest/services/hydrants/FeatureServer/0", reader).query(where="id <= 3").features), 3)
+
+
+@check("and is refused with a reason when it edits, adds or deletes")
+def _():
+    refused(GIS(PORTAL, token=os.environ["READER_KEY"], verify_cert=True, ca_bundles=ROOT))
+
+
+@check("also if it signed in by name, where the client would repeat it as whoever it is by address")
+def _():
+    refused(GIS(PORTAL, "reader", os.environ["READER_KEY"], verify_cert=True, ca_bundles=ROOT))
+
+
+def refused(reader):
+    """Expects that a caller that may only read is told so, and that nothing was changed."""
+    layer = FeatureLayer(TREES, reader)
+    for name, attempt in {
+        "edit": lambda: layer.edit_features(adds=[{"attributes": {"Species": "Ginkgo biloba"}}]),
+        "delete": lambda: layer.delete_features(where="1=1"),
+        "add": lambda: reader.content.folders.get().add(ItemProperties(title="Forbidden", item_type=ItemTypeEnum.WEB_MAP, tags=["no"]), text="{}").result(),
+    }.items():
+        try:
+            said = str(attempt())  # of some refusals the client makes no exception
+        except Exception as e:
+            said = str(e)
+        assert "may only read" in said or "403" in said, f"{name}: {said}"
+    equal(FeatureLayer(TREES, gis()).query(return_count_only=True), 3200)
+
+
 @check("GIS(url, caller, key): a sign-in, and a token of the proxy's own")
 def _():
     signed_in = GIS(PORTAL, "nightly", KEY, verify_cert=True, ca_bundles=ROOT)
@@ -178,6 +319,38 @@ def _():
     signed_in = GIS(PORTAL, "nightly", KEY, use_gen_token=True, verify_cert=True, ca_bundles=ROOT)
     assert signed_in._con.token.startswith("arcproxy_a_"), "the token is another's"
     equal(signed_in.users.me.username, ALICE)
+
+
+@check("so does either where nobody is known by an address, and a token alone")
+def _():
+    port, name, key, root = (os.environ["KEYS_" + k] for k in ("PORT", "CAROL_USERNAME", "KEY", "ROOT"))
+    site = f"https://localhost:{port}"
+    for how in {"username": "courier", "password": key}, {"username": "courier", "password": key, "use_gen_token": True}, {"token": key}:
+        signed_in = GIS(site + "/portal", **how, verify_cert=True, ca_bundles=root)
+        equal(signed_in.users.me.username, name)
+        layer = FeatureLayer(site + "/server/rest/services/Trees/FeatureServer/0", signed_in)
+        equal(layer.query(return_count_only=True), 3200)
+    for password in "WRONG" + key, "":
+        try:
+            GIS(site + "/portal", "courier", password, verify_cert=True, ca_bundles=root)
+        except Exception as e:
+            assert "Invalid username or password" in str(e) or not password, e
+        else:
+            raise AssertionError("a wrong key was accepted")
+
+
+@check("GIS(url, token=one that has ended) is not whoever it is by address")
+def _():
+    token = GIS(PORTAL, "nightly", KEY, verify_cert=True, ca_bundles=ROOT)._con.token
+    signed_in = GIS(PORTAL, token=token, verify_cert=True, ca_bundles=ROOT)
+    assert gis().session.post(PORTAL + "/sharing/rest/oauth2/revokeToken", data={"f": "json", "client_id": "x", "auth_token": token}).json()["success"]
+    layer = FeatureLayer(TREES, signed_in)
+    try:
+        result = layer.edit_features(updates=[{"attributes": {"OBJECTID": 1, "Condition": "Dead"}}])
+    except Exception as e:
+        assert "sign in again" in str(e), e
+    else:
+        raise AssertionError(f"it was not refused: {result}")
 
 
 @check("GIS(url, caller, wrong key) and an Okta password are refused")

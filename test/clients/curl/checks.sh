@@ -138,6 +138,51 @@ download() {
 }
 download1() { download --http1.1; }
 download2() { download --http2; }
+# mapped asks for answers that are full of the Portal's addresses, of which none may be
+# left, compressed or not; a caller can have them as they are.
+mapped() {
+	local origin=${PORTAL_URL#https://} path
+	origin=${origin%/portal}
+	for path in "$self" "/portal/sharing/rest/search?q=trees&f=json" "/portal/sharing/rest/info?f=pjson" /portal/home/ "/server/rest/services/Trees/FeatureServer?f=json"; do
+		ask "$https$path"
+		equal "status of $path" "$status" 200
+		! grep -q "$origin" "$body" "$headers" || { grep -o ".\{60\}$origin.\{20\}" "$body" "$headers"; return 1; }
+		ask --compressed "$https$path"
+		! grep -q "$origin" "$body" "$headers" || { echo "compressed: $path"; return 1; }
+	done
+	ask -H 'X-Arcproxy-Mapping: off' "$https$self"
+	grep -q "$origin" "$body"
+	! grep -q "localhost:$PROXY_PORT" "$body"
+}
+# reader is a caller that may only read, however the request is made.
+may_read() {
+	local reader="X-Esri-Authorization: Bearer $READER_KEY"
+	signed_in_as alice -H "$reader" "$https$self"
+	ask -H "$reader" --get -d q=trees -d f=json "$https/portal/sharing/rest/search"
+	equal total "$(field total <"$body")" 2
+	ask -H "$reader" -d where=1=1 -d returnCountOnly=true -d f=json "$https/server/rest/services/Trees/FeatureServer/0/query"
+	equal count "$(field count <"$body")" 3200
+}
+may_not() { # ARG…: refused, with an answer that says why
+	ask -H "X-Esri-Authorization: Bearer $READER_KEY" "$@"
+	equal "status of $*" "$status" 403
+	[[ $(field error.message <"$body") = *"read"* ]] || { cat "$body"; return 1; }
+}
+may_not_write() {
+	local layer=$https/server/rest/services/Trees/FeatureServer/0 content=$https/portal/sharing/rest/content/users/$ALICE_USERNAME
+	may_not -d f=json --data-urlencode 'adds=[{"attributes":{"Species":"Ginkgo biloba"}}]' "$layer/applyEdits"
+	may_not -d f=json -d where=1=1 "$layer/deleteFeatures"
+	may_not --get -d f=json -d where=1=1 "$layer/deleteFeatures"
+	may_not "$layer/deleteFeatures?f=json&objectIds=1"
+	may_not "$layer/delete%46eatures?f=json&objectIds=1"
+	may_not -d f=json -d title=Forbidden -d type=Code "$content/addItem"
+	may_not -F f=json -F title=Forbidden -F type=Code -F "file=@$PROXY_ROOT" "$content/addItem"
+	may_not -X DELETE "$layer/query"
+	ask -H "X-Esri-Authorization: Bearer $CALLER_KEY" --get -d where=1=1 -d returnCountOnly=true -d f=json "$layer/query"
+	equal "count afterwards" "$(field count <"$body")" 3200
+	ask -H "X-Esri-Authorization: Bearer $CALLER_KEY" --get -d q=title:Forbidden -d f=json "$https/portal/sharing/rest/search"
+	equal "such items afterwards" "$(field total <"$body")" 0
+}
 elsewhere() {
 	ask "$https/elsewhere"
 	equal status "$status" 404
@@ -167,5 +212,8 @@ check "no esri_auth cookie comes back" cookies
 check "an upload of 64 MB arrives bit for bit" upload
 check "a download of 256 MB arrives bit for bit" download1
 check "the same by HTTP/2" download2
+check "no address of the Portal's own is left in an answer, but on request" mapped
+check "a caller that may only read reads" may_read
+check "and is refused whatever writes" may_not_write
 check "foreign paths and hosts get nothing" elsewhere
 [ "$failures" -eq 0 ]

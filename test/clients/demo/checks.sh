@@ -23,6 +23,12 @@ python() {
 	grep -q '^<User username:alice' <<<"$said"
 	grep -qx '3200 trees' <<<"$said"
 }
+console() {
+	local address root
+	address=$(grep -Eo '^ *https://localhost:[0-9]+/_arcproxy/' "$RUN/demo.out" | tr -d ' ')
+	root=$(grep -Eo '[^ ]*/root\.pem' "$RUN/demo.out" | head -n 1)
+	curl -sS --fail --max-time 20 --cacert "$root" "$address" | grep -q 'Signed in'
+}
 end() {
 	local root deadline=$((SECONDS + 20))
 	root=$(grep -Eo '[^ ]*/root\.pem' "$RUN/demo.out" | head -n 1)
@@ -39,5 +45,6 @@ check "its curl line for callers known by address" plain
 check "its curl line with the key" key
 check "its ogrinfo line" gdal
 check "its lines of Python" python
+check "its console" console
 check "it leaves nothing behind" end
 [ "$failures" -eq 0 ]

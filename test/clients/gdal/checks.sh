@@ -29,9 +29,9 @@ geojson() {
 import json, sys
 features = json.load(open(sys.argv[1], encoding="utf-8"))["features"]
 ids = {f["properties"]["OBJECTID"] for f in features}
-notes = {f["properties"].get("Notes") for f in features}
+notes = [f["properties"].get("Notes") for f in features]  # one is JSON, which GDAL takes apart
 assert len(features) == 3200 and ids == set(range(1, 3201)), (len(features), len(ids))
-assert "Überhang zur Straße, 50% <pruned> & checked" in notes, notes
+assert "Überhang zur Straße, 50% <pruned> & checked" in notes, notes[:20]
 assert all(-123 < f["geometry"]["coordinates"][0] < -122 for f in features)
 PY
 }
@@ -40,6 +40,32 @@ filtered() {
 	local said
 	said=$(timeout 60 ogrinfo -ro -so -al "http://${layer/where=1%3D1/where=Species%20LIKE%20%27Acer%25%27}")
 	grep -Eq '^Feature Count: [1-9][0-9]*$' <<<"$said" && ! grep -qx 'Feature Count: 3200' <<<"$said" || { echo "$said"; return 1; }
+}
+# reader is a caller that may only read.
+reader() { GDAL_HTTP_HEADERS="X-Esri-Authorization: Bearer $READER_KEY" trees "https://$layer"; }
+# koop copies Koop's layer, which has pages of 1,000, and looks at the record of
+# requests for how GDAL went through them.
+koop() {
+	local to=$RUN/hydrants.geojson
+	rm -f "$to"
+	GDAL_HTTP_HEADERS="X-Esri-Authorization: Bearer $CALLER_KEY" timeout 90 \
+		ogr2ogr -f GeoJSON "$to" "https://localhost:$PROXY_PORT/koop/rest/services/hydrants/FeatureServer/0/query?where=1%3D1&outFields=*&f=json"
+	python3 - "$to" <<'PY'
+import json, os, sys, time
+features = json.load(open(sys.argv[1], encoding="utf-8"))["features"]
+links = {f["properties"]["id"]: f["properties"]["link"] for f in features}
+want = {i: f"{os.environ['PORTAL_URL']}/home/item.html?id=hydrant{i}" for i in range(1, 2601)}
+assert len(features) == 2600 and links == want, (len(features), sorted(links.items())[:3])
+deadline = time.monotonic() + 20  # the record is written a moment later
+while True:
+    with open(os.path.join(os.environ["RUN"], "audit.jsonl"), encoding="utf-8") as f:
+        lines = f.read().rpartition("\n")[0].splitlines()
+    pages = [r for r in map(json.loads, lines) if r["path"].endswith("/hydrants/FeatureServer/0/query") and "resultOffset" in r["query"]]
+    if len(pages) >= 2:
+        break
+    assert time.monotonic() < deadline, f"{len(pages)} requests with resultOffset"
+    time.sleep(0.2)
+PY
 }
 
 ogrinfo --version
@@ -51,4 +77,6 @@ check "ogrinfo with the key as token=" as_token
 check "ogrinfo with a wrong key gets nothing" wrong_key
 check "ogrinfo with a where clause" filtered
 check "ogr2ogr copies all pages to GeoJSON" geojson
+check "ogrinfo for a caller that may only read" reader
+check "ogr2ogr copies all pages of Koop, whose features name the Portal" koop
 [ "$failures" -eq 0 ]

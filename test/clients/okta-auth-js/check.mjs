@@ -1,10 +1,12 @@
 // Okta's own SDK signs in to the simulated organization, by the Classic
-// Authentication API: with push, with TOTP, and in the ways that must fail.
+// Authentication API: with push, with TOTP, with codes that are sent, the security
+// question and a YubiKey, and in the ways that must fail.
 //
 //   node check.mjs ORG_URL [LOGIN PASSWORD TOTP_SECRET]
 //
 // The account needs Okta Verify push and a TOTP authenticator; the default is
-// the sandbox's alice. Pushes are answered at the sandbox's /sandbox/phone.
+// the sandbox's alice. Pushes are answered at the sandbox's /sandbox/phone. Other
+// factors are those of the sandbox's dora, whose codes are read at /sandbox/inbox.
 // Prints a line for each check that holds; exits 1 at the first that does not.
 import { OktaAuth } from '@okta/okta-auth-js';
 import { createHmac } from 'node:crypto';
@@ -57,6 +59,12 @@ async function press(button) {
   });
   expect(res.ok, `the phone's ${button}`, res.status);
 }
+// isReplayed: a code is refused as used by an error, or by a factorResult.
+const isReplayed = (tx) => tx.errorCode === 'E0000082' || (tx.status === 'MFA_CHALLENGE' && tx.factorResult === 'PASSCODE_REPLAYED');
+async function replayed(promise) {
+  const tx = await promise.catch((e) => e);
+  expect(isReplayed(tx), 'replayed', tx.errorCode ?? tx.status);
+}
 // settle sends a push, presses a button after the first WAITING, and polls to the end.
 async function settle(tx, button, options = {}) {
   tx = await factor(tx, 'push').verify();
@@ -70,6 +78,30 @@ async function settle(tx, button, options = {}) {
   expect(polls > 0, 'polls', polls);
   return end;
 }
+// dora has every factor; one sign-in of hers as far as the choice of one.
+const dora = { username: 'dora@example.com', password: "dora's pass-phrase: 7 of 9" };
+async function choose(type, provider = 'OKTA') {
+  await sleep(300);
+  const tx = await auth.signInWithCredentials(dora);
+  const found = tx.factors?.find((f) => f.factorType === type && f.provider === provider);
+  expect(found, `no factor ${type}`, tx.factors?.map((f) => f.factorType));
+  return found;
+}
+// inbox returns the code that came last by a channel.
+async function inbox(channel) {
+  const { messages } = await (await fetch(`${org}/sandbox/inbox/messages?login=${dora.username}`)).json();
+  return messages.find((m) => m.channel === channel)?.code;
+}
+// sent signs dora in with a code that is sent.
+async function sent(channel, soon) {
+  let tx = await (await choose(channel)).verify();
+  expect(tx.status === 'MFA_CHALLENGE' && typeof tx.resend === 'function', 'a challenge', tx.data);
+  await refused(soon, tx.resend(channel));
+  await refused('E0000068', tx.verify({ passCode: 'x' }));
+  tx = await tx.verify({ passCode: await inbox(channel) });
+  expect(tx.status === 'SUCCESS' && tx.sessionToken, 'status', tx.status);
+}
+
 // passCode is RFC 6238's, of now.
 function passCode() {
   let bits = '';
@@ -119,13 +151,29 @@ const checks = {
     await refused('E0000068', totp('12345'));
     let code = passCode();
     let tx = await totp(code).catch((e) => e);
-    if (tx.errorCode === 'E0000082') { // an earlier run used this time step
+    if (isReplayed(tx)) { // an earlier run used this time step
       await sleep(30000 - (Date.now() % 30000) + 500);
       code = passCode();
       tx = await totp(code);
     }
     expect(tx.status === 'SUCCESS' && tx.sessionToken, 'status', tx.status ?? tx.errorCode);
-    await refused('E0000082', totp(code));
+    await replayed(totp(code));
+  },
+  'SMS: a code is sent, once in 30 s, and verified': () => sent('sms', 'E0000109'),
+  'call: so too': () => sent('call', 'E0000133'),
+  'e-mail: so too, once in 5 s': () => sent('email', 'E0000118'),
+  'question: the answer is verified, in whatever case': async () => {
+    const question = await choose('question');
+    expect(question.profile.questionText, 'a question', question.profile);
+    await refused('E0000068', question.verify({ answer: 'spinach' }));
+    const tx = await (await choose('question')).verify({ answer: 'boiled LIVER' });
+    expect(tx.status === 'SUCCESS' && tx.sessionToken, 'status', tx.status);
+  },
+  'YubiKey: a password is verified, once': async () => {
+    const { code } = await (await fetch(`${org}/sandbox/token`, { method: 'POST', body: JSON.stringify({ login: dora.username, device: 'yubikey' }) })).json();
+    const tx = await (await choose('token:hardware', 'YUBICO')).verify({ passCode: code });
+    expect(tx.status === 'SUCCESS' && tx.sessionToken, 'status', tx.status);
+    await replayed((await choose('token:hardware', 'YUBICO')).verify({ passCode: code }));
   },
   'rememberDevice: the SDK sends it in the query, the DT cookie carries it': async () => {
     const remembered = sdk(await device());

@@ -25,7 +25,6 @@ faults() {
 	equal "exit code" "$code" 2
 	[ "$(grep -c 'faulty.toml:[0-9]*: ' <<<"$said")" -ge 3 ] || { echo "$said"; return 1; }
 }
-
 check "arcproxy check names every fault of a config" faults
 check "arcproxy check --sign-in" everything
 check "arcproxy token prints one that the Portal takes" token

@@ -6,7 +6,9 @@ Run it with the Python that Debian's python3-qgis is for.
 """
 
 import base64
+import json
 import os
+import subprocess
 import sys
 import traceback
 
@@ -15,7 +17,9 @@ from qgis.PyQt.QtNetwork import QNetworkRequest, QSslCertificate
 
 HOST = "localhost:" + os.environ["PROXY_PORT"]
 TREES = "/server/rest/services/Trees/FeatureServer/0"
+HYDRANTS = "/koop/rest/services/hydrants/FeatureServer/0"
 KEY = os.environ["CALLER_KEY"]
+LINKS = {i: f"{os.environ['PORTAL_URL']}/home/item.html?id=hydrant{i}" for i in range(1, 2601)}  # of the hydrants
 
 checks = []
 
@@ -45,13 +49,15 @@ def config(method, **values):
     return made.id()
 
 
-def open_layer(authcfg="", scheme="https"):
-    """Opens the layer of trees. What QGIS has in its cache, by URL alone, it forgets."""
+def uri_of(layer, authcfg="", scheme="https"):
+    """Where a layer is, as QGIS writes that down."""
+    return f"crs='EPSG:4326' url='{scheme}://{HOST}{layer}'" + (f" authcfg='{authcfg}'" if authcfg else "")
+
+
+def open_layer(authcfg="", scheme="https", layer=TREES):
+    """Opens a layer. What QGIS has in its cache, by URL alone, it forgets."""
     QgsNetworkAccessManager.instance().cache().clear()
-    uri = f"crs='EPSG:4326' url='{scheme}://{HOST}{TREES}'"
-    if authcfg:
-        uri += f" authcfg='{authcfg}'"
-    return QgsVectorLayer(uri, "Trees", "arcgisfeatureserver")
+    return QgsVectorLayer(uri_of(layer, authcfg, scheme), layer, "arcgisfeatureserver")
 
 
 def read_all(layer):
@@ -117,6 +123,46 @@ def _():
     assert all(window.contains(f.geometry().asPoint()) for f in inside)
 
 
+@check("a layer of Koop's, whose features name the Portal")
+def _():
+    layer = open_layer(config("EsriToken", token=KEY), layer=HYDRANTS)
+    assert layer.isValid(), "the layer is not valid"
+    equal(layer.featureCount(), 2600)
+    equal({f["id"]: f["link"] for f in layer.getFeatures()}, LINKS)
+
+
+@check("a caller that may only read")
+def _():
+    reader = os.environ["READER_KEY"]
+    read_all(open_layer(config("EsriToken", token=reader)))
+    read_all(open_layer(config("Basic", username="anyone", password=reader, realm="")))
+
+
+def processed(algorithm, output, **inputs):
+    """Has qgis_process, another program, run an algorithm; returns its output, a GeoJSON
+    file, as features. (What Debian calls qgis_process hands it an option that it does not know.)"""
+    ended = subprocess.run(["qgis_process.bin", "run", algorithm, "--", *(f"{k}={v}" for k, v in inputs.items()), f"OUTPUT={output}"],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stdout.decode(errors="replace")[-800:]
+    with open(output, encoding="utf-8") as f:
+        return json.load(f)["features"]
+
+
+@check("qgis_process extracts trees, with the key in an authentication configuration")
+def _():
+    authcfg = config("EsriToken", token=KEY)
+    features = processed("native:extractbyexpression", os.path.join(os.environ["RUN"], "maples.geojson"),
+                         INPUT="arcgisfeatureserver://" + uri_of(TREES, authcfg), EXPRESSION="\"Species\" LIKE 'Acer%'")
+    assert 0 < len(features) < 3200, len(features)
+    assert all(f["properties"]["Species"].startswith("Acer") for f in features)
+
+
+@check("qgis_process reads Koop's layer by address")
+def _():
+    features = processed("native:savefeatures", os.path.join(os.environ["RUN"], "hydrants-qgis.geojson"), INPUT="arcgisfeatureserver://" + uri_of(HYDRANTS))
+    equal({f["properties"]["id"]: f["properties"]["link"] for f in features}, LINKS)
+
+
 @check("a wrong key gets no layer")
 def _():
     for wrong in config("Basic", username="anyone", password="WRONG" + KEY, realm=""), config("EsriToken", token="WRONG" + KEY):
@@ -125,13 +171,18 @@ def _():
 
 
 os.makedirs(os.environ["QGIS_AUTH_DB_DIR_PATH"], exist_ok=True)
+# qgis_process reads the same store, whose password it finds in a file.
+PASSWORD = "of this run"
+with open(os.path.join(os.environ["QGIS_AUTH_DB_DIR_PATH"], "password"), "w", encoding="utf-8") as f:
+    f.write(PASSWORD)
+os.environ["QGIS_AUTH_PASSWORD_FILE"] = f.name
 app = QgsApplication([], False)
 app.initQgis()
 auth = QgsApplication.authManager()
 print("QGIS", Qgis.QGIS_VERSION)
 failed = 0
 try:
-    assert auth.setMasterPassword("of this run", True), "no store for authentication configurations"
+    assert auth.setMasterPassword(PASSWORD, True), "no store for authentication configurations"
     for method in "Basic", "EsriToken":
         assert method in auth.authMethodsKeys(), f"no authentication method {method}"
     root = QSslCertificate.fromPath(os.environ["PROXY_ROOT"])

@@ -1,5 +1,6 @@
 // Esri's ArcGIS REST JS through the proxy, with certificates verified
-// (NODE_EXTRA_CA_CERTS).
+// (NODE_EXTRA_CA_CERTS, which also names the authority of the Portal itself: it is
+// asked what it holds in the end).
 //
 //   node check.mjs
 //
@@ -7,9 +8,10 @@
 import assert from 'node:assert/strict';
 import { ApiKeyManager, ArcGISIdentityManager, request } from '@esri/arcgis-rest-request';
 import { addFeatures, deleteFeatures, getFeature, queryFeatures } from '@esri/arcgis-rest-feature-service';
-import { createItem, getItem, getSelf, removeItem, searchItems } from '@esri/arcgis-rest-portal';
+import { addItemPart, commitItemUpload, createItem, getItem, getItemData, getPortal, getSelf, removeItem, searchItems, updateItem } from '@esri/arcgis-rest-portal';
 
-const { PROXY_PORT, CALLER_KEY: key, ALICE_USERNAME: alice, CAROL_USERNAME: carol } = process.env;
+const { PROXY_PORT, CALLER_KEY: key, READER_KEY: reader, ALICE_USERNAME: alice, CAROL_USERNAME: carol,
+  ALICE_TOKEN: realToken, PORTAL_URL: realPortal, SERVER_URL: realServer } = process.env;
 const site = `https://localhost:${PROXY_PORT}`;
 const portal = `${site}/portal/sharing/rest`;
 const server = `${site}/server`;
@@ -35,6 +37,16 @@ async function allFeatures(options) {
   }
 }
 const who = async (authentication) => (await getSelf({ portal, authentication })).user.username;
+// stored asks the Portal itself what it holds of an item, as it was sent.
+async function stored(id) {
+  const ask = (path) => leave(`${realPortal}/sharing/rest/content/items/${id}${path}`, { headers: { 'X-Esri-Authorization': `Bearer ${realToken}` } });
+  return { item: await (await ask('?f=json')).json(), data: Buffer.from(await (await ask('/data')).arrayBuffer()) };
+}
+const forbidden = (call) => assert.rejects(call, (e) => {
+  assert.match(e.message, /read/);
+  assert.match(String(e.code), /403/);
+  return true;
+});
 const refused = (call) => assert.rejects(call, (e) => {
   assert.match(e.message, /caller key/);
   return true;
@@ -91,6 +103,11 @@ const checks = {
       assert((await removeItem({ id: made.id, owner: alice, authentication })).success);
     }
   },
+  'fromToken with the key and tokenExpires: a server\'s layer, too': async () => {
+    const authentication = await ArcGISIdentityManager.fromToken({ token: key, portal, tokenExpires: new Date(Date.now() + 3600e3) });
+    assert.equal((await allFeatures({ authentication })).length, 3200);
+    assert(sent.filter(({ url }) => url.pathname.endsWith('/query')).every(({ url }) => url.searchParams.has('token')), 'a query without a token');
+  },
   'fromToken with the key for a server': async () => {
     const authentication = new ArcGISIdentityManager({ token: key, tokenExpires: new Date(Date.now() + 3600e3), portal, server });
     assert.equal((await allFeatures({ authentication })).length, 3200);
@@ -103,6 +120,106 @@ const checks = {
     const servers = Object.values(authentication.federatedServers);
     assert.equal(servers.length, 1);
     assert.match(servers[0].token, /^arcproxy_a_/);
+  },
+  'Koop: the client exchanges its token for it, too': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const hydrants = `${site}/koop/rest/services/hydrants/FeatureServer/0`;
+    const links = [];
+    for (let more = true; more;) {
+      const page = await queryFeatures({ url: hydrants, outFields: ['*'], resultOffset: links.length, authentication });
+      links.push(...page.features.map((f) => f.attributes.link));
+      more = page.exceededTransferLimit;
+    }
+    assert.deepEqual(links, Array.from({ length: 2600 }, (_, i) => `${realPortal}/home/item.html?id=hydrant${i + 1}`));
+    assert.match(authentication.federatedServers[`${site}/koop`].token, /^arcproxy_a_/);
+    const asked = sent.filter(({ url }) => url.pathname.endsWith('/rest/info') || url.pathname.endsWith('/generateToken'));
+    assert(asked.length >= 3, 'the client did not ask where tokens come from');
+  },
+  'what the Portal says leads to the proxy, and on from there': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const self = await getPortal(null, { portal, authentication });
+    assert.equal(self.portalHostname, `localhost:${PROXY_PORT}/portal`);
+    assert(self.helperServices.geometry.url.startsWith(`${server}/`), self.helperServices.geometry.url);
+    const { results } = await searchItems({ q: 'title:"Street trees"', authentication });
+    assert.equal(results[0].url, `${server}/rest/services/Trees/FeatureServer`);
+    assert.equal((await queryFeatures({ url: `${results[0].url}/0`, returnCountOnly: true, authentication })).count, 3200);
+    assert.equal((await getItem(results[0].id, { authentication })).url, results[0].url);
+  },
+  'an upload in one request: the file as it is, the properties in the Portal\'s addresses': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });
+    const bytes = Buffer.concat([Buffer.from(`${site}/portal ${realPortal}\r\n`), Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 251))]);
+    // The client takes the caller's name for the owner's, unless it is told.
+    const made = await createItem({ authentication, owner: alice, item: { title: 'Uploaded', type: 'CSV', tags: ['rest-js'], url: `${server}/rest/services/Trees/FeatureServer`,
+      description: `<a href="${site}/portal/home/">Straße</a>`, file: new File([bytes], 'up load.csv', { type: 'text/csv' }) } });
+    assert(made.success, JSON.stringify(made));
+    try {
+      assert.equal(typeof sent.at(-1).body.get, 'function', 'it was no multipart request');
+      assert.equal(sent.at(-1).body.get('token'), authentication.token, 'the token was no part of it');
+      const { item, data } = await stored(made.id);
+      assert.equal(item.url, `${realServer}/rest/services/Trees/FeatureServer`);
+      assert.equal(item.description, `<a href="${realPortal}/home/">Straße</a>`);
+      assert.equal(item.name, 'up load.csv');
+      assert(data.equals(bytes), 'the file is another');
+      const read = await getItem(made.id, { authentication });
+      assert.equal(read.url, `${server}/rest/services/Trees/FeatureServer`);
+      assert.equal(read.description, `<a href="${site}/portal/home/">Straße</a>`);
+      assert(Buffer.from(await (await getItemData(made.id, { authentication, file: true })).arrayBuffer()).equals(bytes), 'the file comes back as another');
+    } finally {
+      assert((await removeItem({ id: made.id, owner: alice, authentication })).success);
+    }
+  },
+  'an upload in parts, with the key in a header, too: the client puts it behind the file': async () => {
+    const authentication = await ArcGISIdentityManager.fromToken({ token: key, portal });
+    const parts = [5 << 20, 5 << 20, 1000].map((size, n) => Buffer.alloc(size, `${site}/portal ${n} `));
+    const made = await createItem({ authentication, owner: alice, multipart: true, filename: 'large.zip', item: { title: 'In parts', type: 'Shapefile', tags: ['rest-js'] } });
+    try {
+      await Promise.all(parts.map(async (part, n) => {
+        assert((await addItemPart({ id: made.id, owner: alice, partNum: n + 1, file: new Blob([part]), authentication,
+          headers: { 'X-Esri-Authorization': `Bearer ${key}` } })).success);
+      }));
+      assert((await commitItemUpload({ id: made.id, owner: alice, item: { title: 'In parts', type: 'Shapefile' }, authentication })).success);
+      let status;
+      for (let tries = 0; tries < 50 && status !== 'completed'; tries++) {
+        ({ status } = await request(`${portal}/content/users/${alice}/items/${made.id}/status`, { authentication }));
+      }
+      assert.equal(status, 'completed');
+      assert((await stored(made.id)).data.equals(Buffer.concat(parts)), 'the file is another');
+    } finally {
+      assert((await removeItem({ id: made.id, owner: alice, authentication })).success);
+    }
+  },
+  'a web map, made and updated, holds the Portal\'s addresses': async () => {
+    const authentication = await ArcGISIdentityManager.fromToken({ token: key, portal });
+    const map = (at, version) => ({ operationalLayers: [{ url: `${at}/server/rest/services/Trees/FeatureServer/0`, title: 'Überblick' }], version });
+    const upstream = realPortal.replace(/\/portal$/, '');
+    const made = await createItem({ authentication, owner: alice, item: { title: 'A map', type: 'Web Map', tags: ['rest-js'], text: map(site, '2.28') } });
+    try {
+      assert.equal((await stored(made.id)).data.toString(), JSON.stringify(map(upstream, '2.28')));
+      assert((await updateItem({ authentication, owner: alice, item: { id: made.id, snippet: `at ${site}/portal`, text: map(site, '2.29') } })).success);
+      const { item, data } = await stored(made.id);
+      assert.equal(data.toString(), JSON.stringify(map(upstream, '2.29')));
+      assert.equal(item.snippet, `at ${realPortal}`);
+      // Data of items are theirs: they come back as they are stored.
+      assert.deepEqual(await getItemData(made.id, { authentication }), map(upstream, '2.29'));
+    } finally {
+      assert((await removeItem({ id: made.id, owner: alice, authentication })).success);
+    }
+  },
+  'a caller that may only read signs in, searches and queries': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'reader', password: reader, portal });
+    assert.equal(await who(authentication), alice);
+    assert((await searchItems({ q: 'trees', authentication })).total > 0);
+    assert.equal((await allFeatures({ authentication })).length, 3200);
+    assert.equal((await queryFeatures({ url: trees, httpMethod: 'POST', where: 'OBJECTID < 3', authentication })).features.length, 2);
+  },
+  'and is refused with a reason when it edits, adds or deletes': async () => {
+    const authentication = await ArcGISIdentityManager.signIn({ username: 'reader', password: reader, portal });
+    await forbidden(addFeatures({ url: trees, features: [{ attributes: { Species: 'Ginkgo biloba' } }], authentication }));
+    await forbidden(deleteFeatures({ url: trees, objectIds: [1], authentication }));
+    await forbidden(request(`${trees}/deleteFeatures`, { httpMethod: 'GET', params: { objectIds: 1 }, authentication }));
+    await forbidden(createItem({ authentication, owner: alice, item: { title: 'Forbidden', type: 'CSV', tags: ['no'] } }));
+    await forbidden(createItem({ authentication, owner: alice, item: { title: 'Forbidden', type: 'CSV', tags: ['no'], file: new File(['a,b'], 'a.csv') } }));
+    assert.equal((await queryFeatures({ url: trees, returnCountOnly: true, authentication })).count, 3200);
   },
   'signIn with the caller and its key': async () => {
     const authentication = await ArcGISIdentityManager.signIn({ username: 'nightly', password: key, portal });

@@ -2,6 +2,7 @@ package arcgis
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,7 +43,11 @@ func (c *call) attachmentOperation(l *layer, below []string) {
 		}
 		c.reply(map[string]any{"feature": map[string]any{"attributes": attributes, "geometry": map[string]any{"x": row.x, "y": row.y}}})
 	case op == "attachments" && len(below) == 2:
-		c.reply(map[string]any{"attachmentInfos": l.attached(id)})
+		infos := l.attached(id)
+		for _, a := range infos {
+			c.lead(a["name"].(string), fmt.Sprint("attachments/", a["id"]))
+		}
+		c.reply(map[string]any{"attachmentInfos": infos})
 	case op == "attachments" && len(below) == 3:
 		c.sendAttachment(l, id, below[2])
 	case op == "addAttachment":

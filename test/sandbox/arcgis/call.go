@@ -28,10 +28,12 @@ type call struct {
 	shape   Shape
 	path    string // below the context
 	sharing bool   // the Sharing API, which differs from servers in its errors
+	site    *site  // the server; nil: the Portal
 	form    url.Values
 	files   map[string]*file
 	member  *Member // nil: anonymous
 	carried []string
+	below   []link // what an HTML view of the answer leads on to
 }
 
 // file is what was uploaded in one part of a multipart request.
@@ -217,7 +219,7 @@ func (c *call) authenticate(federated bool) bool {
 		c.refuseToken()
 		return false
 	}
-	m, ok := c.p.judge(c.carried[0])
+	m, _, ok := c.judge(c.carried[0])
 	if !ok {
 		c.refuseToken()
 		return false

@@ -61,6 +61,8 @@ func (c *call) item(id string, below []string) {
 			return
 		}
 		c.serveFile(data)
+	case "info":
+		c.bytes(200, "image/png", onePixel)
 	case "groups":
 		c.reply(map[string]any{"admin": []any{}, "member": []any{}, "other": []any{}})
 	case "relatedItems", "resources", "comments", "ratings":
@@ -94,8 +96,16 @@ func (c *call) userContent(name string, below []string) {
 		c.createService(name)
 		return
 	}
+	if below[0] == "publish" {
+		c.publish(name)
+		return
+	}
 	if below[0] != "items" || len(below) < 2 {
 		c.missing()
+		return
+	}
+	if len(below) == 3 && below[2] == "status" && c.get("jobId") != "" {
+		c.publishStatus(below[1])
 		return
 	}
 	p.items.mu.Lock()
@@ -138,8 +148,11 @@ func (c *call) userContent(name string, below []string) {
 		c.commit(it)
 	case "status":
 		status := it.status
-		if status == "" {
+		switch status {
+		case "":
 			status = "completed"
+		case "processing": // until the next time that somebody asks
+			it.status = it.outcome
 		}
 		if status == "failed" {
 			c.reply(map[string]any{"status": "failed", "statusMessage": "A part of the file is missing or too small.", "itemId": it.ID})
@@ -247,14 +260,14 @@ func (c *call) commit(it *Item) {
 	}
 	numbers := slices.Sorted(maps.Keys(it.parts))
 	var whole []byte
-	it.status = "completed"
+	it.status, it.outcome = "processing", "completed"
 	for i, n := range numbers {
 		if n != i+1 || i < len(numbers)-1 && it.parts[n].Size < minPart {
-			it.status = "failed"
+			it.outcome = "failed"
 		}
 		whole = append(whole, it.parts[n].Data...)
 	}
-	if it.status == "completed" {
+	if it.outcome == "completed" {
 		it.hold(it.Name, "application/octet-stream", whole)
 	}
 	it.parts = nil

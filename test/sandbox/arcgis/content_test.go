@@ -77,7 +77,21 @@ func Test37ItemsKeepWhatWasSent(t *testing.T) {
 	if service.text("serviceurl") != site+"/server/rest/services/Trees/FeatureServer" || !strings.HasPrefix(service.text("encodedServiceURL"), "https%3A%2F%2Fgis.example.test%2Fserver") {
 		t.Error(service.body)
 	}
+	published := r.post(mine+"publish", url.Values{"f": {"json"}, "token": {token}, "itemid": {up.text("id")}, "filetype": {"csv"}, "publishParameters": {`{"name":"Published"}`}})
+	services, _ := published.json()["services"].([]any)
+	if len(services) != 1 {
+		t.Fatal(published.body)
+	}
+	one := services[0].(map[string]any)
+	if one["serviceurl"] != site+"/server/rest/services/Trees/FeatureServer" {
+		t.Error(published.body)
+	}
+	state := mine + "items/" + one["serviceItemId"].(string) + "/status?f=json&jobType=publish&jobId=" + one["jobId"].(string) + "&token=" + token
+	if a, b := r.get(state).text("status"), r.get(state).text("status"); a != "processing" || b != "completed" {
+		t.Errorf("publishing is %q and then %q", a, b)
+	}
 	for address, form := range map[string]url.Values{
+		"users/alice_gis/publish": {"itemid": {"nothing"}, "filetype": {"csv"}, "publishParameters": {`{"name":"x"}`}},
 		"users/bob_gis/addItem":   {"title": {"x"}, "type": {"CSV"}},
 		"users/alice_gis/addItem": {"type": {"CSV"}},
 	} {
@@ -105,7 +119,11 @@ func Test38Parts(t *testing.T) {
 	}
 	after := func(id, op string) string {
 		r.post(mine+"items/"+id+"/commit", url.Values{"f": {"json"}, "token": {token}})
-		return r.get(mine + "items/" + id + "/status?f=json&token=" + token).text("status")
+		status := mine + "items/" + id + "/status?f=json&token=" + token
+		if s := r.get(status).text("status"); s != "processing" {
+			t.Errorf("status %q at first", s)
+		}
+		return r.get(status).text("status")
 	}
 	big, small := bytes.Repeat([]byte("A"), 5<<20), []byte("the end")
 	id := begin()

@@ -143,11 +143,36 @@ func (p *Portal) Hold(under string) *Gate {
 // Release lets all requests pass that wait, and all that come.
 func (g *Gate) Release() { g.once.Do(func() { close(g.opened) }) }
 
-// await holds a request where a gate asks for that.
+// Delay makes requests under a path prefix take d longer than they need; 0 ends that.
+func (p *Portal) Delay(under string, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.delays == nil {
+		p.delays = map[string]time.Duration{}
+	}
+	p.delays[under] = d
+}
+
+// await holds a request where a delay or a gate asks for that.
 func (p *Portal) await(r *http.Request) {
 	p.mu.Lock()
 	g := p.gate
+	var delay time.Duration
+	for under, d := range p.delays {
+		if strings.HasPrefix(r.URL.Path, under) {
+			delay = max(delay, d)
+		}
+	}
 	p.mu.Unlock()
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.closed:
+		case <-r.Context().Done():
+		}
+	}
 	if g == nil || !strings.HasPrefix(r.URL.Path, g.under) {
 		return
 	}

@@ -9,14 +9,17 @@ import (
 
 // Counts is what the installation has seen and done.
 type Counts struct {
-	SignIns         int // assertions accepted
+	SignIns         int // assertions and id_tokens accepted
 	AssertionsBad   int // assertions refused: signature, audience, InResponseTo, time
-	Strangers       int // good assertions about people who are not members
+	OIDCBad         int // codes and id_tokens refused
+	Strangers       int // good assertions and id_tokens about people who are not members
 	Codes           int // authorization codes issued
 	TokenGrants     int // codes exchanged for tokens, and implicit tokens
 	Refreshes       int // grant_type=refresh_token that succeeded
 	Exchanges       int // grant_type=exchange_refresh_token that succeeded
 	Revocations     int // revokeToken calls that ended something
+	Exposed         int // requests with a code, a refresh token or their like in the URL
+	Generated       int // tokens that generateToken, exchangeToken and the servers' own forms have given out
 	RefreshRefused  int // refresh tokens refused
 	Refusals498     int
 	Refusals499     int

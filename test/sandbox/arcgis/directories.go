@@ -100,11 +100,15 @@ func (c *call) wait() {
 // token can only be in the query, because browsers give sockets no headers; what
 // is sent to it comes back.
 func (s *site) streamServer(c *call, v *service, below []string) {
-	here := s.base(c) + "/rest/services/" + v.name + "/" + v.kind
 	if len(trim(below)) == 0 {
-		socket := "ws" + strings.TrimPrefix(here, "http")
+		address := s.base(c) + "/ws/services/" + v.name + "/" + v.kind
+		socket := "ws" + strings.TrimPrefix(address, "http")
+		urls := []string{s.p.choose.spell(socket)}
+		if old := unsecured(s.url); old != s.url.String() {
+			urls = append(urls, "ws"+strings.TrimPrefix(old, "http")+"/ws/services/"+v.name+"/"+v.kind)
+		}
 		c.reply(map[string]any{"currentVersion": 11.3, "type": "Stream Layer", "geometryType": "esriGeometryPoint",
-			"streamUrls": []map[string]any{{"transport": "ws", "token": "", "urls": []string{socket}}}})
+			"streamUrls": []map[string]any{{"transport": "ws", "token": "", "urls": urls}}})
 		return
 	}
 	if below[0] != "subscribe" {

@@ -2,9 +2,9 @@
 // Server sites that are federated with it, and one that is not.
 //
 // It exists to be refused by. A client that works against it has followed the
-// protocol as Esri documents it: the OAuth 2 walk through a SAML login, with
-// assertions verified by github.com/crewjam/saml and not by code of this
-// project; tokens that expire, are revoked, and are accepted only where ArcGIS
+// protocol as Esri documents it: the OAuth 2 walk through a login by SAML or by
+// OpenID Connect, with assertions verified by github.com/crewjam/saml and id_tokens
+// by github.com/coreos/go-oidc, not by code of this project; tokens that expire, are revoked, and are accepted only where ArcGIS
 // accepts them; errors in each of the shapes in which ArcGIS sends them. Nothing
 // here imports the program under test, so that the two cannot share a mistake.
 //

@@ -13,7 +13,7 @@ func FuzzWhere(f *testing.F) {
 		"UPPER(LOWER(Species))='x''y'", "\"Species\"<>'ü'", "\"'\"", "\"\"", "((((", "'", "1=1 OR", "NOT NOT NOT 1=1", "Notes NOT IN ('a')", "\xff=1"} {
 		f.Add(s)
 	}
-	l := newTrees()
+	l := newTrees("https://gis.example.test/portal")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parseWhere(text, l)
 		if (c == nil) == (err == nil) {

@@ -25,7 +25,8 @@ type Item struct {
 	SHA256 string
 
 	parts    map[int]*file
-	status   string // "", or partial while parts are awaited, or completed
+	status   string // "", or partial while parts are awaited, processing, completed, failed
+	outcome  string // what processing ends in
 	modified time.Time
 }
 

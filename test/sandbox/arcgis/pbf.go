@@ -52,7 +52,8 @@ func pbfIDs(field string, ids []int64) []byte {
 }
 
 // pbf writes a feature set as FeatureResult: coordinates are whole numbers of
-// a ten-millionth of a degree, or of a millimetre, from the upper left corner.
+// a ten-millionth of a degree, or of a millimetre, from the upper left corner of the
+// features, if the request does not say what else.
 func (r result) pbf() []byte {
 	scale, wkid, latest := 1e-7, uint64(4326), uint64(4326)
 	if r.query.mercator {
@@ -65,6 +66,9 @@ func (r result) pbf() []byte {
 	}
 	if len(r.rows) == 0 {
 		left, top = 0, 0
+	}
+	if g := r.query.grid; g != nil {
+		left, top, scale = g.left, g.top, g.step
 	}
 	oid := r.layer.fields[0].Name
 	b := text(nil, 1, oid)

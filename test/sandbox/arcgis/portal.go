@@ -3,10 +3,13 @@ package arcgis
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +25,7 @@ type Member struct {
 	LastName  string
 	Email     string
 	Role      string // org_admin, org_publisher or org_user; "" means org_publisher
+	Password  string // of an account of the Portal's own; "": it signs in through the identity provider only
 }
 
 // FullName is the name that portals/self shows.
@@ -40,7 +44,8 @@ type Config struct {
 	Other   *url.URL // origin of the second federated server (/arcgis)
 	Open    *url.URL // origin of the server that is not federated (/public)
 	Members []Member
-	Apps    []App  // nil: the one application "arcproxytest"
+	Apps    []App  // nil: DefaultApps; the Portal's own home application is always there
+	Assets  string // a directory with npm's packages, for the home application's maps; "": none
 	Seed    uint64 // of the generator that decides variations
 	Shape   Shape
 	Log     *slog.Logger // nil: nothing is logged
@@ -53,6 +58,7 @@ type Portal struct {
 	log     *slog.Logger
 	choose  *chooser
 	base    string // the Portal's own URL, which it puts into its answers: its WebContextURL
+	assets  fs.FS  // what is below home/assets/; nil: nothing
 	orgID   string
 	trees   *layer
 	sites   []*site
@@ -60,20 +66,26 @@ type Portal struct {
 	members map[string]*Member // by Login, in lower case
 	closed  chan struct{}      // closed by Close
 
-	mu      sync.Mutex // guards all that follows
-	sp      saml.ServiceProvider
-	tokens  map[string]*token
-	codes   map[string]*code
-	pending map[string]*pending // by oauth_state and by RelayState
-	settled map[string]bool     // members who went through the interstitials, by Username
-	life    lifetimes
-	counts  Counts
-	issued  []string
-	broken  breakage
-	budget  int           // how many more authorized requests pass before all tokens are revoked; <0: no limit
-	waiters chan struct{} // closed and replaced by Notify
-	jobs    map[string]*job
-	gate    *Gate
+	oidcStyle oidcStyle
+
+	mu       sync.Mutex // guards all that follows
+	sp       saml.ServiceProvider
+	relying  *relying          // nil until TrustOIDC
+	hops     map[string]string // where the Portal's redirects to itself lead on
+	tokens   map[string]*token
+	codes    map[string]*code
+	pending  map[string]*pending  // by oauth_state, by RelayState and by OpenID Connect's state
+	signedOn map[string]*signedOn // by the cookie's value
+	settled  map[string]bool      // members who went through the interstitials, by Username
+	life     lifetimes
+	counts   Counts
+	issued   []string
+	broken   breakage
+	budget   int           // how many more authorized requests pass before all tokens are revoked; <0: no limit
+	waiters  chan struct{} // closed and replaced by Notify
+	jobs     map[string]*job
+	gate     *Gate
+	delays   map[string]time.Duration // by path prefix
 }
 
 // lifetimes are how long what the Portal issues lasts.
@@ -103,16 +115,18 @@ func New(cfg Config) (*Portal, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Portal{
-		cfg:     cfg,
-		log:     cfg.Log,
-		choose:  &chooser{rng: rand.New(rand.NewPCG(cfg.Seed, 0x41524347)), shape: cfg.Shape},
-		base:    cfg.Site.String() + "/portal",
-		orgID:   "0123456789ABCDEF",
-		members: make(map[string]*Member),
-		tokens:  make(map[string]*token),
-		codes:   make(map[string]*code),
-		pending: make(map[string]*pending),
-		settled: make(map[string]bool),
+		cfg:      cfg,
+		log:      cfg.Log,
+		choose:   &chooser{rng: rand.New(rand.NewPCG(cfg.Seed, 0x41524347)), shape: cfg.Shape},
+		base:     cfg.Site.String() + "/portal",
+		orgID:    "0123456789ABCDEF",
+		members:  make(map[string]*Member),
+		tokens:   make(map[string]*token),
+		codes:    make(map[string]*code),
+		pending:  make(map[string]*pending),
+		hops:     make(map[string]string),
+		settled:  make(map[string]bool),
+		signedOn: make(map[string]*signedOn),
 		life: lifetimes{
 			access:     30 * time.Minute,
 			refresh:    14 * 24 * time.Hour,
@@ -125,6 +139,7 @@ func New(cfg Config) (*Portal, error) {
 		waiters: make(chan struct{}),
 		jobs:    make(map[string]*job),
 	}
+	p.oidcStyle = newOIDCStyle(cfg.Seed)
 	p.counts.Requests = make(map[string]int)
 	for _, m := range cfg.Members {
 		if m.Login == "" || m.Username == "" {
@@ -135,6 +150,10 @@ func New(cfg Config) (*Portal, error) {
 		}
 		p.members[strings.ToLower(m.Login)] = &m
 	}
+	p.cfg.Apps = append(slices.Clone(cfg.Apps), App{ID: homeApp, Title: "Portal home", RedirectURIs: []string{p.base + "/home/"}})
+	if cfg.Assets != "" {
+		p.assets = os.DirFS(cfg.Assets)
+	}
 	acs, err := url.Parse(p.base + "/sharing/rest/oauth2/saml/signin")
 	if err != nil {
 		return nil, fmt.Errorf("arcgis: %w", err)
@@ -144,7 +163,7 @@ func New(cfg Config) (*Portal, error) {
 		AcsURL:            *acs,
 		AuthnNameIDFormat: saml.UnspecifiedNameIDFormat,
 	}
-	p.trees = newTrees()
+	p.trees = newTrees(p.base)
 	p.sites = newSites(p)
 	p.items = newItems(p)
 	if p.choose.shape.Health == HealthSeeded {
@@ -221,7 +240,9 @@ func (p *Portal) serve(w http.ResponseWriter, r *http.Request, host string) {
 	c := &call{p: p, w: w, r: r, path: rest, shape: p.choose.current()}
 	if host == p.cfg.Site.Host && context == "portal" {
 		c.sharing = true
-		p.servePortal(c)
+		if !c.issueToken() {
+			p.servePortal(c)
+		}
 		return
 	}
 	for _, s := range p.sites {

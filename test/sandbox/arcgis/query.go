@@ -21,7 +21,12 @@ type query struct {
 	limit    int
 	geometry bool
 	mercator bool // answer in Web Mercator instead of WGS 84
+	grid     *grid
 }
+
+// grid is what coordinates of a pbf answer are counted in: steps of a size, from
+// the upper left corner.
+type grid struct{ left, top, step float64 }
 
 type sortKey struct {
 	field int
@@ -90,10 +95,30 @@ func (c *call) parseQuery(l *layer) (*query, error) {
 	default:
 		return nil, errors.New("'outSR' is not supported by this layer")
 	}
+	if q.grid, err = parseGrid(c.get("quantizationParameters")); err != nil {
+		return nil, err
+	}
 	if c.format() == "geojson" {
 		q.mercator = false // RFC 7946 knows only WGS 84
 	}
 	return q, nil
+}
+
+// parseGrid reads quantizationParameters, as maps send them that draw tiles. They
+// hold for pbf only; as JSON, coordinates are never quantized.
+func parseGrid(text string) (*grid, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var wanted struct {
+		Extent    struct{ XMin, YMax float64 }
+		Tolerance float64
+		Origin    string `json:"originPosition"`
+	}
+	if err := json.Unmarshal([]byte(text), &wanted); err != nil || !(wanted.Tolerance > 0) || wanted.Origin != "" && wanted.Origin != "upperLeft" {
+		return nil, errors.New("'quantizationParameters' parameter is invalid")
+	}
+	return &grid{left: wanted.Extent.XMin, top: wanted.Extent.YMax, step: wanted.Tolerance}, nil
 }
 
 func parseOutFields(text string, l *layer) ([]int, error) {

@@ -27,9 +27,7 @@ func (c *call) refuse(e refusal) {
 			c.p.counts.Refusals499++
 		}
 		c.p.mu.Unlock()
-		if c.p.choose.one(4, func(s *Shape) Choice { return s.RealStatus }) {
-			status = e.code
-		}
+		status = c.tokenStatus(e.code)
 	}
 	details := e.details
 	if details == nil {
@@ -50,6 +48,19 @@ func (c *call) refuse(e refusal) {
 	default:
 		c.send(status, map[string]any{"error": inner}, "json")
 	}
+}
+
+// tokenStatus is the HTTP status under which code 498 or 499 is told: mostly 200,
+// else the code itself, or what comes nearest to it of those that HTTP knows.
+func (c *call) tokenStatus(code int) int {
+	one := c.p.choose.one
+	switch {
+	case !one(4, func(s *Shape) Choice { return s.RealStatus }):
+		return http.StatusOK
+	case one(2, func(s *Shape) Choice { return s.HTTPStatus }):
+		return []int{http.StatusUnauthorized, http.StatusForbidden}[c.p.choose.pick(2)]
+	}
+	return code
 }
 
 // refuseToken answers 498: the token is unknown, expired, revoked, or another system's.
@@ -96,9 +107,7 @@ func (c *call) refuseAdmin(code int, message string) {
 			c.p.counts.Refusals499++
 		}
 		c.p.mu.Unlock()
-		if c.p.choose.one(4, func(s *Shape) Choice { return s.RealStatus }) {
-			status = code
-		}
+		status = c.tokenStatus(code)
 	}
 	c.send(status, map[string]any{"status": "error", "messages": []string{message}, "code": code}, c.format())
 }

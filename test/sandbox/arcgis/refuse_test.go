@@ -152,7 +152,7 @@ func Test25To29RefusalShapes(t *testing.T) {
 		}
 	})
 	t.Run("29 real status", func(t *testing.T) {
-		r := newRig(t, arcgis.Shape{RealStatus: arcgis.Always})
+		r := newRig(t, arcgis.Shape{RealStatus: arcgis.Always, HTTPStatus: arcgis.Never})
 		if a := r.get(self + "&token=bad"); a.status != 498 || a.errorCode() != 498 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
@@ -163,6 +163,26 @@ func Test25To29RefusalShapes(t *testing.T) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
+}
+
+func Test29StatusesOfHTTP(t *testing.T) {
+	r := newRig(t, arcgis.Shape{RealStatus: arcgis.Always, HTTPStatus: arcgis.Always})
+	seen := map[int]bool{}
+	for range 100 {
+		for address, code := range map[string]int{self + "&token=bad": 498, self: 499, trees + "&f=pbf&token=bad": 498} {
+			a := r.get(address)
+			if seen[a.status] = true; a.errorCode() != code {
+				t.Fatalf("%s: %d %s", address, a.status, a.body)
+			}
+		}
+		a := r.get(site + "/portal/portaladmin?f=json")
+		if seen[a.status] = true; a.json()["code"] != 499.0 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if len(seen) != 2 || !seen[401] || !seen[403] {
+		t.Errorf("statuses %v", seen)
+	}
 }
 
 func Test30And31Formats(t *testing.T) {
@@ -328,12 +348,12 @@ func Test43HealthSignOutAndWMS(t *testing.T) {
 			t.Errorf("%v: %d %s", health, a.status, a.body)
 		}
 	}
-	r := newRig(t, arcgis.Shape{})
+	r := newRig(t, noVariation)
 	a := r.get(oauth + "signout?redirect_uri=https://evil.example/")
 	if a.header.Get("Location") != site+"/portal/home/" || !strings.HasPrefix(a.header.Get("Set-Cookie"), "esri_auth=;") {
 		t.Errorf("%v", a.header)
 	}
-	if a := r.get(site + "/portal/home/"); !strings.Contains(a.body, `"restBaseUrl": "`+site+`/portal/sharing/rest/"`) {
+	if a := r.get(site + "/portal/home/"); !strings.Contains(a.body, `"restBaseUrl":"`+site+`/portal/sharing/rest/"`) {
 		t.Error(a.body)
 	}
 	token := r.p.Token("alice_gis")
@@ -341,7 +361,7 @@ func Test43HealthSignOutAndWMS(t *testing.T) {
 		t.Error(a.body)
 	}
 	a = r.get(site + "/server/services/Trees/MapServer/WMSServer?request=GetCapabilities&service=WMS&token=" + token)
-	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/xml") || strings.Count(a.body, `xlink:href="`+site+`/server/services/Trees/MapServer/WMSServer?`) != 3 {
+	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/xml") || strings.Count(a.body, `://gis.example.test/server/services/Trees/MapServer/WMSServer?`) != 3 {
 		t.Error(a.body)
 	}
 }

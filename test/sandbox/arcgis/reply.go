@@ -45,17 +45,19 @@ func (c *call) send(status int, v any, format string) {
 		http.Error(c.w, "cannot encode", http.StatusInternalServerError)
 		return
 	}
+	written := c.p.choose.slashes(body)
 	kind := "application/json; charset=utf-8"
 	if !c.sharing && format == "pjson" || c.sharing && c.p.choose.one(8, func(s *Shape) Choice { return s.TextPlain }) {
 		kind = "text/plain; charset=utf-8"
 	}
 	if callback := c.get("callback"); callback != "" && callbackName.MatchString(callback) {
-		body = fmt.Appendf(nil, "%s(%s);", callback, body)
+		body = fmt.Appendf(nil, "%s(%s);", callback, written)
 		kind = "application/javascript; charset=utf-8"
 	} else if format == "html" {
-		indented, _ := encode(v, true)
-		body = fmt.Appendf(nil, "<!DOCTYPE html>\n<html><head><title>ArcGIS REST Services Directory</title></head>\n<body><pre>%s</pre></body></html>\n", html.EscapeString(string(indented)))
+		body = c.view(v)
 		kind = "text/html; charset=utf-8"
+	} else {
+		body = written
 	}
 	if tagged := !c.sharing && status == http.StatusOK && (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead); tagged &&
 		c.p.choose.one(3, func(s *Shape) Choice { return s.Tags }) {

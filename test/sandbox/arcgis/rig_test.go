@@ -86,6 +86,7 @@ func newRig(t *testing.T, shape arcgis.Shape) *rig {
 			{Login: "alice@example.com", Username: "alice_gis", FirstName: "Alice", LastName: "Example"},
 			{Login: "bob@example.com", Username: "bob_gis", FirstName: "Bob", LastName: "Example", Role: "org_user"},
 			{Login: "ada@example.com", Username: "ada_gis", FirstName: "Ada", LastName: "Admin", Role: "org_admin"},
+			{Login: "builtin", Username: "builtin_gis", Password: "a built-in password"},
 		},
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/crewjam/saml"
 )
@@ -15,6 +14,10 @@ const sticky = "ARRAffinity"
 // samlAuthorize answers GET and POST oauth2/saml/authorize: it takes up the
 // sign-in that authorize began, by its oauth_state, or begins one itself.
 func (c *call) samlAuthorize() {
+	if c.shape.OIDC == OIDCOnly || c.shape.OIDC == OIDCAlone {
+		c.authorizeError("SAML is not configured")
+		return
+	}
 	state := c.get("oauth_state")
 	if state == "" {
 		if q, ok := c.begin(); ok {
@@ -22,14 +25,11 @@ func (c *call) samlAuthorize() {
 		}
 		return
 	}
-	q := c.p.lookUp(state)
+	q := c.p.take(state)
 	if q == nil {
 		c.authorizeError("Invalid oauth_state")
 		return
 	}
-	c.p.mu.Lock()
-	delete(c.p.pending, state)
-	c.p.mu.Unlock()
 	c.handOff(q)
 }
 
@@ -116,20 +116,10 @@ func (c *call) samlSignIn() {
 	if assertion.Subject != nil && assertion.Subject.NameID != nil {
 		login = assertion.Subject.NameID.Value
 	}
-	member := p.members[strings.ToLower(login)]
-	p.mu.Lock()
-	if member == nil {
-		p.counts.Strangers++
-	} else {
-		p.counts.SignIns++
-	}
-	p.mu.Unlock()
-	if member == nil {
-		c.turnAway("You do not have permission to access this organization. Please contact your administrator.")
+	if !c.welcome(q, login) {
 		return
 	}
-	p.log.Info("signed in", "member", member.Username)
-	q.requestID, q.member = "", member
+	q.requestID = ""
 	c.finish(q)
 }
 

@@ -42,16 +42,22 @@ func (c *call) portals(path string) {
 	case "":
 		c.portalSelf()
 	case "urls":
-		c.reply(map[string]any{"urls": map[string]any{"features": map[string]any{"https": []string{c.p.cfg.Site.Host + "/server"}},
-			"tiles": map[string]any{"https": []string{c.p.cfg.Other.Host + "/arcgis"}}}})
+		c.reply(map[string]any{"urls": map[string]any{
+			"features": map[string]any{"https": []string{c.p.cfg.Site.Host + "/server"}, "http": []string{}},
+			"tiles":    map[string]any{"https": []string{c.p.cfg.Other.Host + "/arcgis"}},
+			"basemaps": map[string]any{"https": []string{foreignBasemaps + "/arcgis"}},
+		}})
 	case "servers":
 		if c.member == nil {
 			c.demandToken()
 			return
 		}
 		c.reply(map[string]any{"servers": []map[string]any{
-			{"id": "srv1", "name": c.p.cfg.Site.Host, "url": c.p.ServerURL().String(), "adminUrl": "https://internal.example.com:6443/arcgis", "isHosted": true, "serverRole": "HOSTING_SERVER", "serverType": "ARCGIS"},
-			{"id": "srv2", "name": c.p.cfg.Other.Host, "url": c.p.OtherURL().String(), "adminUrl": "https://internal2.example.com:6443/arcgis", "isHosted": false, "serverRole": "FEDERATED_SERVER", "serverType": "ARCGIS"},
+			// Administration goes past the Web Adaptor, on a port that outside nobody reaches.
+			{"id": "srv1", "name": c.p.cfg.Site.Host, "url": c.p.ServerURL().String(), "adminUrl": "https://" + c.p.cfg.Site.Hostname() + ":6443/arcgis",
+				"isHosted": true, "serverRole": "HOSTING_SERVER", "serverType": "ARCGIS", "serverKey": nil, "serverFunction": "", "webgisServerTrustKey": nil},
+			{"id": "srv2", "name": c.p.cfg.Other.Host, "url": c.p.OtherURL().String(), "adminUrl": "https://internal2.example.com:6443/arcgis",
+				"isHosted": false, "serverRole": "FEDERATED_SERVER", "serverType": "ARCGIS", "serverKey": nil, "serverFunction": "", "webgisServerTrustKey": nil},
 		}})
 	case "users":
 		if c.member == nil {
@@ -88,37 +94,36 @@ func (c *call) portalSelf() {
 		c.setEsriAuth()
 	}
 	p := c.p
-	base, server, other := p.base, p.ServerURL().String(), p.OtherURL().String()
-	tools := server + "/rest/services/Tools/GPServer"
+	base, say := p.base, p.choose.spell
 	port := p.cfg.Site.Port()
 	self := map[string]any{
 		"id": p.orgID, "name": "Sandbox", "description": "<a href=\"" + base + "/home/\">The sandbox</a>", "access": "public",
 		"portalName": "ArcGIS Enterprise", "portalHostname": p.cfg.Site.Host + "/portal", "portalMode": "singletenant",
-		"isPortal": true, "isReadOnly": false, "customBaseUrl": "", "urlKey": nil, "currentVersion": "11.3", "enterpriseVersion": "11.3.0",
+		"isPortal": true, "isReadOnly": false, "customBaseUrl": p.cfg.Site.Host, "urlKey": nil, "currentVersion": "11.3", "enterpriseVersion": "11.3.0",
 		"culture": "en", "region": "WO", "units": "metric", "allSSL": p.cfg.Site.Scheme == "https", "supportsHostedServices": true, "supportsOAuth": true,
 		"supportsSceneServices": true, "canSearchPublic": true, "canSharePublic": true, "canSignInIDP": true, "canSignInArcGIS": true,
 		"httpPort": 80, "httpsPort": 443,
-		"staticImagesUrl": base + "/sharing/static/images", "helpBase": base + "/portalhelp/en/", "thumbnail": "thumbnail.png",
+		"staticImagesUrl": base + "/sharing/static/images", "helpBase": say(base + "/portalhelp/en/"), "thumbnail": "thumbnail.png",
 		"authorizedCrossOriginDomains": []string{p.cfg.Site.String(), "https://apps.example.com"},
 		"allowedOrigins":               []string{p.cfg.Site.String()},
-		"allowedRedirectUris":          []string{base + "/home/", base + "/apps/"},
+		"allowedRedirectUris":          []string{base + "/home/", say(base + "/apps/")},
 		"basemapGalleryGroupQuery":     "title:\"Basemaps\" AND owner:esri_en",
 		"defaultBasemap": map[string]any{"title": "Topographic", "id": "defaultBasemap", "baseMapLayers": []map[string]any{
-			{"id": "World_Topo", "layerType": "ArcGISTiledMapServiceLayer", "opacity": 1, "visibility": true, "url": other + "/rest/services/Topo/MapServer"}}},
-		"defaultExtent": map[string]any{"xmin": -13665000, "ymin": 5690000, "xmax": -13640000, "ymax": 5720000, "spatialReference": map[string]any{"wkid": 102100, "latestWkid": 3857}},
-		"helperServices": map[string]any{
-			"geometry":             map[string]any{"url": server + "/rest/services/Utilities/Geometry/GeometryServer"},
-			"geocode":              []map[string]any{{"url": server + "/rest/services/Locator/GeocodeServer", "name": "Sandbox locator", "northLat": "Ymax", "placeholder": "Find address", "singleLineFieldName": "SingleLine"}},
-			"printTask":            map[string]any{"url": tools + "/Export%20Web%20Map%20Task"},
-			"asyncClosestFacility": map[string]any{"url": tools},
-			"elevationSync":        map[string]any{"url": other + "/rest/services/Elevation/GPServer"},
-			"routingUtilities":     map[string]any{"url": tools},
-		},
-		"rotatorPanels":    []map[string]any{{"id": "banner", "innerHTML": "<img src='" + base + "/home/images/banner.jpg'><a href=\"" + base + "/home/gallery.html\">Gallery</a>"}},
+			{"id": "World_Topo", "layerType": "ArcGISTiledMapServiceLayer", "opacity": 1, "visibility": true, "url": p.OtherURL().String() + "/rest/services/Topo/MapServer"}}},
+		"defaultVectorBasemap": map[string]any{"title": "Streets", "id": "defaultVectorBasemap", "baseMapLayers": []map[string]any{
+			{"id": "Streets", "layerType": "VectorTileLayer", "styleUrl": say(p.ServerURL().String() + "/rest/services/Streets/VectorTileServer/resources/styles/root.json")},
+			{"id": "World", "layerType": "VectorTileLayer", "styleUrl": "https://" + foreignBasemaps + "/arcgis/rest/services/World/VectorTileServer/resources/styles/root.json"}}},
+		"defaultExtent":    map[string]any{"xmin": -13665000, "ymin": 5690000, "xmax": -13640000, "ymax": 5720000, "spatialReference": map[string]any{"wkid": 102100, "latestWkid": 3857}},
+		"helperServices":   c.helperServices(),
+		"rotatorPanels":    []map[string]any{{"id": "banner", "innerHTML": "<img src='" + base + "/home/images/banner.png'><a href=\"" + say(base+"/home/gallery.html") + "\">Gallery</a>"}},
 		"featuredGroups":   []any{},
-		"portalProperties": map[string]any{"sharedTheme": map[string]any{"logo": map[string]any{"small": base + "/sharing/rest/content/items/logo/data"}}, "links": map[string]any{"contactUs": map[string]any{"url": "mailto:gis@example.com"}}},
-		"ipCntryCode":      "US",
-		"appInfo":          nil,
+		"portalProperties": map[string]any{"sharedTheme": map[string]any{"logo": map[string]any{"small": base + "/sharing/rest/content/items/" + webMapItem + "/info/logo.png", "link": base + "/home/"}}, "links": map[string]any{"contactUs": map[string]any{"url": "mailto:gis@example.com"}}},
+		"platformSSO":      false,
+		"samlEnabled":      true,
+		"authenticationUrls": map[string]any{ // where the sign-in page's buttons lead
+			"enterprise": base + "/sharing/rest/oauth2/saml/authorize", "arcgis": base + "/sharing/rest/oauth2/signin"},
+		"ipCntryCode": "US",
+		"appInfo":     nil,
 	}
 	if port != "" {
 		self["httpsPort"] = json.Number(port)
@@ -129,7 +134,43 @@ func (c *call) portalSelf() {
 		self["created"] = createdAt
 		self["modified"] = createdAt
 	}
+	c.lead("Servers", "self/servers", "URLs", "self/urls", "Info", "../info")
 	c.reply(self)
+}
+
+// foreignBasemaps is a host that the Portal refers to and that is nobody's here:
+// basemaps mostly come from elsewhere.
+const foreignBasemaps = "basemaps.example.net"
+
+// helperServices are what clients geocode, measure, print and route with, in the
+// shapes that portals/self has them in: objects, arrays of objects, and both nested.
+func (c *call) helperServices() map[string]any {
+	say := c.p.choose.spell
+	server, other := c.p.ServerURL().String()+"/rest/services/", c.p.OtherURL().String()+"/rest/services/"
+	at := func(address string, more ...any) map[string]any {
+		m := map[string]any{"url": say(address)}
+		for i := 0; i+1 < len(more); i += 2 {
+			m[more[i].(string)] = more[i+1]
+		}
+		return m
+	}
+	tools := server + "Tools/GPServer"
+	return map[string]any{
+		"geometry": at(server + "Utilities/Geometry/GeometryServer"),
+		"geocode": []map[string]any{
+			at(server+"Locator/GeocodeServer", "name", "Sandbox locator", "northLat", "Ymax", "placeholder", "Find address", "singleLineFieldName", "SingleLine", "suggest", true),
+			at(other+"Locator/GeocodeServer", "name", "Another locator", "batch", false)},
+		"printTask":              at(tools + "/Export%20Web%20Map%20Task"),
+		"asyncClosestFacility":   at(tools),
+		"asyncServiceArea":       at(tools, "defaultTravelMode", "car"),
+		"route":                  at(tools),
+		"elevation":              at(other + "Elevation/GPServer"),
+		"elevationSync":          at(other + "Elevation/GPServer"),
+		"routingUtilities":       at(tools),
+		"analysis":               at(tools),
+		"defaultElevationLayers": []map[string]any{at(other+"Topo/MapServer", "id", "globalElevation", "layerType", "ArcGISTiledElevationServiceLayer")},
+		"packaging":              map[string]any{"url": say(tools), "tasks": []map[string]any{{"name": "CountTrees", "urls": []string{say(tools + "/CountTrees")}}}},
+	}
 }
 
 // userOf describes a member as community/self does.

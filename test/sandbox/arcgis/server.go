@@ -34,7 +34,7 @@ func newSites(p *Portal) []*site {
 		}
 		return m
 	}
-	parks := newTrees()
+	parks := newTrees(p.base)
 	return []*site{
 		{p: p, url: p.ServerURL(), federated: true, services: list(
 			trees(false, ""),
@@ -43,10 +43,15 @@ func newSites(p *Portal) []*site {
 			&service{name: "Restricted", kind: "FeatureServer", layer: p.trees, role: "org_admin"},
 			&service{name: "Live", kind: "StreamServer"},
 			&service{name: "Tools", kind: "GPServer"},
+			&service{name: "Streets", kind: "VectorTileServer", public: true},
+			&service{name: "Locator", kind: "GeocodeServer", public: true},
+			&service{name: "Utilities/Geometry", kind: "GeometryServer", public: true},
 		)},
 		{p: p, url: p.OtherURL(), federated: true, services: list(
-			&service{name: "Trees", kind: "FeatureServer", layer: newTrees()},
+			&service{name: "Trees", kind: "FeatureServer", layer: newTrees(p.base)},
 			&service{name: "Topo", kind: "MapServer", layer: p.trees, public: true},
+			&service{name: "Locator", kind: "GeocodeServer", public: true},
+			&service{name: "Elevation", kind: "GPServer"},
 		)},
 		{p: p, url: p.OpenURL(), services: list(
 			&service{name: "Parks", kind: "FeatureServer", layer: parks, public: true},
@@ -76,6 +81,10 @@ func (s *site) serve(c *call) {
 		p.mu.Unlock()
 	}
 	c.cors()
+	c.site = s
+	if c.issueToken() {
+		return
+	}
 	if c.r.Method == http.MethodOptions {
 		// Servers do have CORS with preflight, unlike the Sharing API.
 		c.w.Header().Set("Access-Control-Allow-Methods", "GET, POST, PUT, OPTIONS")
@@ -112,8 +121,10 @@ func (s *site) route(c *call) {
 	switch rest = strings.Trim(rest, "/"); {
 	case c.path == "":
 		c.redirect(s.base(c) + "/rest/services")
-	case strings.HasPrefix(c.path, "services/") && strings.HasSuffix(c.path, "/WMSServer"):
-		s.wms(c)
+	case strings.HasPrefix(c.path, "services/"):
+		s.protocols(c, strings.TrimPrefix(c.path, "services/"))
+	case strings.HasPrefix(c.path, "ws/services/"):
+		s.service(c, strings.TrimPrefix(c.path, "ws/services/"))
 	case !isREST:
 		c.page(http.StatusNotFound, "404 - Not Found", "The resource you are looking for might have been removed.")
 	case rest == "":
@@ -160,14 +171,19 @@ func (s *site) list(c *call) {
 	for _, key := range sortedKeys(s.services) {
 		if v := s.services[key]; v.public || s.p.choose.current().AllowsAnonymous || c.member != nil && (v.role == "" || v.role == c.member.Role) {
 			services = append(services, map[string]any{"name": v.name, "type": v.kind})
+			c.lead(v.name+" ("+v.kind+")", "/"+s.context()+"/rest/services/"+v.name+"/"+v.kind)
 		}
 	}
-	c.reply(map[string]any{"currentVersion": 11.3, "folders": []string{}, "services": services})
+	s.cookie(c)
+	c.reply(map[string]any{"currentVersion": 11.3, "folders": []string{"Utilities"}, "services": services})
 }
 
 // service answers below rest/services.
 func (s *site) service(c *call, rest string) {
 	parts := strings.Split(rest, "/")
+	if parts[0] == "Utilities" && len(parts) > 1 { // the one folder
+		parts = append([]string{parts[0] + "/" + parts[1]}, parts[2:]...)
+	}
 	if len(parts) < 2 {
 		c.missing()
 		return
@@ -199,6 +215,14 @@ func (s *site) service(c *call, rest string) {
 		s.streamServer(c, v, below)
 	case "GPServer":
 		s.gpServer(c, v, below)
+	case "VectorTileServer":
+		s.vectorTiles(c, v, below)
+	default: // a helper that is only described
+		if len(trim(below)) > 0 {
+			c.missing()
+			return
+		}
+		c.reply(map[string]any{"currentVersion": 11.3, "serviceDescription": v.name, "capabilities": "Geocode,Suggest", "locatorProperties": map[string]any{"MaxBatchSize": 150}})
 	}
 }
 
@@ -214,6 +238,8 @@ func (s *site) featureServer(c *call, v *service, below []string) {
 	here := s.base(c) + "/rest/services/" + v.name + "/" + v.kind
 	switch below = trim(below); {
 	case len(below) == 0:
+		s.leadOn(c, v)
+		c.w.Header().Set("Link", "<"+s.p.base+"/sharing/rest/content/items/"+treesItem+`>; rel="describedby", <FeatureServer/0>; rel="item"`)
 		c.reply(map[string]any{
 			"currentVersion": 11.3, "serviceDescription": "Street trees", "description": "", "copyrightText": "", "hasVersionedData": false,
 			"supportsDisconnectedEditing": false, "syncEnabled": false, "maxRecordCount": maxRecords,
@@ -228,6 +254,12 @@ func (s *site) featureServer(c *call, v *service, below []string) {
 		c.reply(map[string]any{"layers": []any{s.describe(v.layer)}, "tables": []any{}})
 	case len(below) == 1 && below[0] == "applyEdits":
 		c.applyServiceEdits(v.layer)
+	case below[0] == "createReplica" && len(below) == 1 || below[0] == "jobs" && len(below) == 2:
+		if c.member == nil {
+			c.demandToken()
+			return
+		}
+		s.extract(c, here, below)
 	case len(below) == 1 && below[0] == "info":
 		c.reply(map[string]any{"url": here, "title": v.name})
 	case below[0] != "0":
@@ -289,8 +321,9 @@ func (s *site) describe(l *layer) map[string]any {
 			"supportsReturningQueryExtent": true, "supportsQueryWithResultType": false, "supportsQueryAttachments": true, "supportsSqlExpression": false,
 			"supportsAdvancedQueryRelated": false, "supportsReturningGeometryCentroid": false, "supportsMaxRecordCountFactor": false,
 		},
-		"drawingInfo": map[string]any{"renderer": map[string]any{"type": "simple", "symbol": map[string]any{"type": "esriPMS",
-			"url": "tree.png", "imageData": "", "contentType": "image/png", "width": 12, "height": 12}}},
+		"drawingInfo": map[string]any{"transparency": 0, "labelingInfo": nil, "renderer": map[string]any{"type": "simple", "label": "", "description": "", "symbol": map[string]any{
+			"type": "esriSMS", "style": "esriSMSCircle", "color": []int{34, 139, 34, 220}, "size": 6, "angle": 0, "xoffset": 0, "yoffset": 0,
+			"outline": map[string]any{"color": []int{255, 255, 255, 255}, "width": 0.7}}}},
 		"preferredHost": s.url.Host,
 	}
 }
@@ -306,43 +339,53 @@ func (s *site) mapServer(c *call, v *service, below []string) {
 	here := s.base(c) + "/rest/services/" + v.name + "/" + v.kind
 	switch op := path.Join(below...); op {
 	case "":
+		s.leadOn(c, v)
 		c.reply(map[string]any{"currentVersion": 11.3, "mapName": v.name, "layers": []map[string]any{{"id": 0, "name": v.layer.name}},
-			"fullExtent": fullExtent(v.layer), "singleFusedMapCache": false, "capabilities": "Map,Query", "tileServers": []string{here},
+			"fullExtent": fullExtent(v.layer), "singleFusedMapCache": false, "capabilities": "Map,Query", "tileServers": []string{s.p.choose.spell(here), here},
 			"supportedImageFormatTypes": "PNG32,PNG24,PNG,JPG", "spatialReference": map[string]any{"wkid": 4326, "latestWkid": 4326}})
 	case "export":
 		if c.format() == "image" {
 			c.bytes(http.StatusOK, "image/png", onePixel)
 			return
 		}
-		c.reply(map[string]any{"href": s.base(c) + "/rest/directories/arcgisoutput/map1.png", "width": 1, "height": 1, "scale": 1000, "extent": fullExtent(v.layer)})
+		c.w.Header().Set("Content-Location", s.base(c)+"/rest/directories/arcgisoutput/map1.png")
+		c.reply(map[string]any{"href": s.p.choose.spell(s.base(c)) + "/rest/directories/arcgisoutput/map1.png", "width": 1, "height": 1, "scale": 1000, "extent": fullExtent(v.layer)})
+	case "WMTS", "WMTS/1.0.0/WMTSCapabilities.xml":
+		s.wmts(c, here+"/WMTS")
 	case "0", "0/query":
 		s.featureServer(c, v, below)
 	default:
+		if strings.HasPrefix(op, "tile/") || strings.HasPrefix(op, "WMTS/tile/") {
+			c.bytes(http.StatusOK, "image/png", onePixel)
+			return
+		}
 		c.missing()
 	}
 }
 
-// onePixel is a PNG of one transparent pixel.
-var onePixel = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\x00\x01\x00\x00\x05\x00\x01\r\n-\xb4\x00\x00\x00\x00IEND\xaeB`\x82")
-
-// wms answers GetCapabilities with the absolute links that make clients leave a proxy.
-func (s *site) wms(c *call) {
-	if c.member == nil && !c.shape.AllowsAnonymous {
-		c.demandToken()
+// leadOn gives the Services Directory's page of a service what such pages have:
+// ways into the Portal's viewer, with this address as a parameter, and the
+// service's other interfaces.
+func (s *site) leadOn(c *call, v *service) {
+	here := s.base(c) + "/rest/services/" + v.name + "/" + v.kind
+	c.lead("View in: ArcGIS JavaScript", here+"?f=jsapi",
+		"View in: Map Viewer", s.p.base+"/home/webmap/viewer.html?url="+url.QueryEscape(here)+"&source=sd",
+		"Layer 0", v.kind+"/0")
+	services := s.base(c) + "/services/" + v.name + "/MapServer"
+	if v.kind == "MapServer" {
+		c.lead("Export map", v.kind+"/export", "SOAP", services, "WMS", services+"/WMSServer?request=GetCapabilities&service=WMS",
+			"WFS", services+"/WFSServer?request=GetCapabilities&service=WFS", "KML", services+"/KmlServer?mode=NetworkLink",
+			"WMTS", here+"/WMTS/1.0.0/WMTSCapabilities.xml")
 		return
 	}
-	here := s.base(c) + "/" + c.path
-	c.bytes(http.StatusOK, "text/xml; charset=utf-8", []byte(`<?xml version="1.0" encoding="UTF-8"?>
-<WMS_Capabilities version="1.3.0" xmlns="http://www.opengis.net/wms" xmlns:xlink="http://www.w3.org/1999/xlink">
-  <Service><Name>WMS</Name><Title>Trees</Title><OnlineResource xlink:type="simple" xlink:href="`+here+`?"/></Service>
-  <Capability>
-    <Request>
-      <GetMap><Format>image/png</Format><DCPType><HTTP><Get><OnlineResource xlink:type="simple" xlink:href="`+here+`?"/></Get></HTTP></DCPType></GetMap>
-    </Request>
-    <Layer><Title>Trees</Title><CRS>CRS:84</CRS><Layer queryable="1"><Name>0</Name><Title>Street trees</Title>
-      <Style><Name>default</Name><LegendURL width="20" height="20"><Format>image/png</Format><OnlineResource xlink:type="simple" xlink:href="`+here+`?request=GetLegendGraphic&amp;layer=0"/></LegendURL></Style>
-    </Layer></Layer>
-  </Capability>
-</WMS_Capabilities>
-`))
+	c.lead("Query", v.kind+"/0/query?where=OBJECTID+%3C+10&outFields=*", "Attachments", v.kind+"/0/400/attachments", "Create replica", v.kind+"/createReplica")
 }
+
+// cookie sets what keeps a client on one machine of the site. It is for this host
+// and context only.
+func (s *site) cookie(c *call) {
+	http.SetCookie(c.w, &http.Cookie{Name: "AGS_ROUTE", Value: "m1", Domain: s.url.Hostname(), Path: "/" + s.context() + "/", HttpOnly: true})
+}
+
+// onePixel is a PNG of one transparent pixel.
+var onePixel = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\x00\x01\x00\x00\x05\x00\x01\r\n-\xb4\x00\x00\x00\x00IEND\xaeB`\x82")

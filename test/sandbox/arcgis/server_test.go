@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,7 +22,8 @@ import (
 )
 
 // noVariation leaves nothing about the form of answers to the seed.
-var noVariation = arcgis.Shape{RealStatus: arcgis.Never, TextPlain: arcgis.Never, Gzip: arcgis.Never, Chunked: arcgis.Never, LowerHeaders: arcgis.Never, EsriAuth: arcgis.Never, Tags: arcgis.Never}
+var noVariation = arcgis.Shape{RealStatus: arcgis.Never, TextPlain: arcgis.Never, Gzip: arcgis.Never, Chunked: arcgis.Never, LowerHeaders: arcgis.Never, EsriAuth: arcgis.Never, Tags: arcgis.Never,
+	Slashes: arcgis.SlashPlain, EscapedHTML: arcgis.Never, OddNames: arcgis.Never}
 
 const layer = open + "/public/rest/services/Parks/FeatureServer/0"
 
@@ -176,7 +178,7 @@ func TestQueryByPlaceAndID(t *testing.T) {
 	if mercator.X > -13e6 || plain.X < -123 {
 		t.Errorf("%v and %v", plain, mercator)
 	}
-	for _, bad := range [][]string{{"geometry", "1,2,3"}, {"geometry", "{"}, {"inSR", "2193", "geometry", "1,2,3,4"}, {"outSR", "2193"}, {"objectIds", "x"}, {"outFields", "Nothing"},
+	for _, bad := range [][]string{{"geometry", "1,2,3"}, {"quantizationParameters", "{}"}, {"geometry", "{"}, {"inSR", "2193", "geometry", "1,2,3,4"}, {"outSR", "2193"}, {"objectIds", "x"}, {"outFields", "Nothing"},
 		{"orderByFields", "Nothing"}, {"orderByFields", "OBJECTID SIDEWAYS"}, {"resultOffset", "-1"}, {"f", "xml"}, {"outStatistics", "[]"}} {
 		if a := r.ask(bad...); a.errorCode() != 400 {
 			t.Errorf("%v: %.100s", bad, a.body)
@@ -215,6 +217,23 @@ func TestQueryFormats(t *testing.T) {
 	if features != 1000 || protoVarint(t, result, 9) != 1 {
 		t.Errorf("pbf has %d features", features)
 	}
+	// A map asks for coordinates in its own steps: transform = 12, scale = 2 and
+	// translate = 3, each with x = 1 and y = 2.
+	const grid = `{"mode":"view","originPosition":"upperLeft","tolerance":0.0001,"extent":{"xmin":-123,"ymin":45,"xmax":-122,"ymax":46,"spatialReference":{"wkid":4326}}}`
+	result = protoBytes(t, protoBytes(t, []byte(r.ask("f", "pbf", "objectIds", "3", "quantizationParameters", grid).body), 2), 1)
+	transform := protoBytes(t, result, 12)
+	scale, corner := protoBytes(t, transform, 2), protoBytes(t, transform, 3)
+	coords := protoBytes(t, protoBytes(t, protoBytes(t, result, 15), 2), 3)
+	x, n := protowire.ConsumeVarint(coords)
+	y, _ := protowire.ConsumeVarint(coords[n:])
+	at := r.ask("objectIds", "3").features().Features[0].Geometry
+	if protoDouble(scale, 1) != 0.0001 || protoDouble(corner, 2) != 46 ||
+		math.Abs(protoDouble(corner, 1)+0.0001*float64(protowire.DecodeZigZag(x))-at.X) > 0.00006 || math.Abs(46-0.0001*float64(protowire.DecodeZigZag(y))-at.Y) > 0.00006 {
+		t.Errorf("%v %v: %d, %d is not %v", scale, corner, protowire.DecodeZigZag(x), protowire.DecodeZigZag(y), at)
+	}
+	if a := r.ask("f", "pbf", "quantizationParameters", `{"tolerance":0}`); a.errorCode() != 400 {
+		t.Error(a.body)
+	}
 	if a := r.ask("f", "html", "resultRecordCount", "1"); !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
 		t.Errorf("%v", a.header)
 	}
@@ -238,6 +257,22 @@ func protoBytes(t *testing.T, b []byte, want protowire.Number) (found []byte) {
 		b = b[protowire.ConsumeFieldValue(n, kind, b):]
 	}
 	return found
+}
+
+// protoDouble returns field n of a message of doubles, 0 if it is not there.
+func protoDouble(b []byte, want protowire.Number) float64 {
+	for len(b) > 0 {
+		n, _, size := protowire.ConsumeTag(b)
+		v, more := protowire.ConsumeFixed64(b[max(size, 0):])
+		if size < 0 || more < 0 {
+			return 0
+		}
+		if n == want {
+			return math.Float64frombits(v)
+		}
+		b = b[size+more:]
+	}
+	return 0
 }
 
 func protoVarint(t *testing.T, b []byte, want protowire.Number) (found uint64) {
@@ -412,7 +447,7 @@ func TestWebSocket(t *testing.T) {
 	token := r.p.Token("alice_gis")
 	server := httptest.NewServer(r.p)
 	defer server.Close()
-	address := "ws" + strings.TrimPrefix(server.URL, "http") + "/server/rest/services/Live/StreamServer/subscribe"
+	address := "ws" + strings.TrimPrefix(server.URL, "http") + "/server/ws/services/Live/StreamServer/subscribe"
 	dial := func(query, header string) (*websocket.Conn, error) {
 		cfg, err := websocket.NewConfig(address+query, "https://anywhere.example")
 		if err != nil {
@@ -444,7 +479,7 @@ func TestWebSocket(t *testing.T) {
 		}
 	}
 	r.p.Set(func(s *arcgis.Shape) { s.AnyHost = false })
-	if a := r.get(site + "/server/rest/services/Live/StreamServer?f=json&token=" + token); !strings.Contains(a.body, "wss://gis.example.test/server/rest/services/Live/StreamServer") {
+	if a := r.get(site + "/server/rest/services/Live/StreamServer?f=json&token=" + token); !strings.Contains(a.body, "wss://gis.example.test/server/ws/services/Live/StreamServer") {
 		t.Error(a.body)
 	}
 	r.p.Close() // an open socket does not outlive the sandbox

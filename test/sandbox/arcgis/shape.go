@@ -32,16 +32,20 @@ const (
 // asks for none of what an administrator would have to configure.
 type Shape struct {
 	// How the sign-in looks.
-	SAMLOnly      bool   // SAML is the only login: authorize redirects straight to the identity provider
-	Semicolon     Choice // "var oAuthInfo = {…};" ends in a semicolon (older portals)
-	PostBinding   Choice // the AuthnRequest goes out as a form instead of a redirect
-	StickyCookie  Choice // the Portal is two machines, and only a cookie leads back to the one that began the sign-in
-	RefusalInJSON Choice // a refused sign-in is told in oAuthInfo.messages instead of in plain text
-	Terms         bool   // members must accept terms and conditions at their first sign-in
-	Profile       bool   // members must complete their profile at their first sign-in
-	EsriAuth      Choice // portals/self sets the esri_auth cookie for who is signed in
-	RefreshExpiry Choice // token answers have refresh_token_expires_in (Enterprise 10.9.1 and later)
-	NoRefresh     bool   // token answers have no refresh token
+	SAMLOnly      bool      // SAML is the only login: authorize redirects straight to the identity provider
+	OIDC          OIDCLogin // whether, and how, people sign in by OpenID Connect
+	FormPost      Choice    // OpenID Connect: the answer is asked for as a form instead of a redirect
+	Social        bool      // the sign-in page offers a login by strangers, too, before the one by OpenID Connect
+	Semicolon     Choice    // "var oAuthInfo = {…};" ends in a semicolon (older portals)
+	PostBinding   Choice    // the AuthnRequest goes out as a form instead of a redirect
+	StickyCookie  Choice    // the Portal is two machines, and only a cookie leads back to the one that began the sign-in
+	SignedOn      Choice    // a browser that has signed in is remembered: the next authorization gets its code at once
+	RefusalInJSON Choice    // a refused sign-in is told in oAuthInfo.messages instead of in plain text
+	Terms         bool      // members must accept terms and conditions at their first sign-in
+	Profile       bool      // members must complete their profile at their first sign-in
+	EsriAuth      Choice    // portals/self sets the esri_auth cookie for who is signed in
+	RefreshExpiry Choice    // token answers have refresh_token_expires_in (Enterprise 10.9.1 and later)
+	NoRefresh     bool      // token answers have no refresh token
 
 	// Where tokens are taken.
 	NoAuthorization    bool // the Authorization header is ignored
@@ -55,13 +59,17 @@ type Shape struct {
 
 	// How refusals and answers look.
 	InvalidText  string // the message of a 498; "" picks one of InvalidTexts
-	RealStatus   Choice // 498 and 499 are HTTP statuses too, not only codes in a body
+	RealStatus   Choice // 498 and 499 are HTTP statuses too, not only codes in a body, and OAuth's errors have 400
+	HTTPStatus   Choice // where they would be, the status is 401 or 403
 	TextPlain    Choice // the Sharing API sends JSON as text/plain
 	Gzip         Choice // bodies are compressed where the client takes gzip
 	Chunked      Choice // bodies have no Content-Length
 	Tags         Choice // servers' JSON has an ETag, and If-None-Match is answered by 304
 	LowerHeaders Choice // header names are in lower case, as some front ends send them
 	Health       Health // portaladmin/healthCheck
+	Slashes      Slash  // how JSON writes a slash
+	EscapedHTML  Choice // HTML views write a slash as an entity
+	OddNames     Choice // some addresses have capitals in the host, or the default port written out
 }
 
 // InvalidTexts are the messages that ArcGIS sends with code 498.

@@ -28,11 +28,17 @@ func (p *Portal) servePortal(c *call) {
 		}
 	case c.path == "sharing":
 		c.redirect(p.base + "/sharing/rest")
-	case c.path == "" || c.path == "home" || c.path == "home/" || c.path == "home/index.html":
-		c.home()
 	case c.path == "home/signout.html":
 		c.form = parsePairs(c.r.URL.RawQuery)
 		c.signOut()
+	case c.path == "" || c.path == "home":
+		// A page that moves on by itself, as IIS sends it for a default document.
+		c.w.Header().Set("Refresh", "0; url="+p.base+"/home/")
+		c.w.Header().Set("Content-Location", p.base+"/home/index.html")
+		c.html(http.StatusOK, "ArcGIS Enterprise", `<meta http-equiv="refresh" content="0; URL='`+p.base+`/home/'">`)
+	case strings.HasPrefix(c.path, "home/"):
+		c.form = parsePairs(c.r.URL.RawQuery)
+		c.home(strings.TrimPrefix(c.path, "home/"))
 	default:
 		c.page(http.StatusNotFound, "404 - File or directory not found.", "The resource you are looking for might have been removed.")
 	}
@@ -66,10 +72,12 @@ func (c *call) serveSharing(path string) {
 		c.tokenEndpoint()
 	case "oauth2/revokeToken":
 		c.revoke()
+	case "oauth2/platformSelf":
+		c.platformSelf()
 	case "oauth2/signout":
 		c.signOut()
 	default:
-		if c.authenticate(true) {
+		if !c.oidcRoute(path) && c.authenticate(true) {
 			c.serveContent(path)
 		}
 	}
@@ -108,13 +116,6 @@ func (c *call) sharingInfo() {
 	})
 }
 
-// home is the Portal's own web application, reduced to what tells a browser where the Portal is.
-func (c *call) home() {
-	c.html(http.StatusOK, "Home", `<script>var esriGeowConfig = {"baseUrl": "`+c.p.base+`/home/", "restBaseUrl": "`+c.p.base+
-		`/sharing/rest/", "isPortal": true};</script>
-<a href="`+c.p.base+`/home/signin.html">Sign In</a>`)
-}
-
 // servePortalAdmin answers the administrator's directory, in its own error shape.
 func (c *call) servePortalAdmin(path string) {
 	if path == "/healthCheck" {
@@ -143,7 +144,7 @@ func (c *call) authenticateAdmin() bool {
 		c.refuseAdmin(400, "More than one token was sent.")
 		return false
 	}
-	m, ok := c.p.judge(c.carried[0])
+	m, _, ok := c.judge(c.carried[0])
 	switch {
 	case !ok:
 		c.refuseAdmin(498, "Invalid Token")

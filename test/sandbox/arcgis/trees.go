@@ -1,6 +1,8 @@
 package arcgis
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -111,8 +113,37 @@ var (
 	conditions = []string{"Good", "Good", "Good", "Fair", "Fair", "Poor", "Dead"}
 )
 
-// newTrees makes a layer of the street trees.
-func newTrees() *layer {
+// linked says which rows' notes hold an address: every one whose OBJECTID is a
+// multiple of it.
+const linked = 400
+
+// newTrees makes a layer of the street trees. A few have notes that name a page of
+// the Portal at base, in the ways that people write that down, and one of those
+// has files attached that do. They are somebody's data: whatever lies between has
+// to leave them as they are.
+func newTrees(base string) *layer {
+	rows := slices.Clone(grown())
+	ways := []string{
+		"See " + base + "/home/item.html?id=" + treesItem + ".",
+		`{"href":"` + strings.ReplaceAll(base, "/", `\/`) + `"}`,
+		"<a href='" + base + "/home/'>map</a>",
+		strings.NewReplacer(":", "%3A", "/", "%2F").Replace(base),
+	}
+	for i := linked - 1; i < len(rows); i += linked {
+		row := *rows[i]
+		row.values = slices.Clone(row.values)
+		row.values[len(row.values)-1] = ways[i/linked%len(ways)]
+		rows[i] = &row
+	}
+	attachments := make(map[int64][]*attachment)
+	for i, f := range []file{
+		{Name: "where.txt", Type: "text/plain", Data: []byte("The map is at " + base + "/home/\n")},
+		{Name: "where.json", Type: "application/json", Data: []byte(`{"map":"` + base + `/home/"}`)},
+	} {
+		sum := sha256.Sum256(f.Data)
+		f.Size, f.SHA256 = int64(len(f.Data)), hex.EncodeToString(sum[:])
+		attachments[linked] = append(attachments[linked], &attachment{id: int64(9001 + i), file: &f})
+	}
 	return &layer{
 		name: "Street trees",
 		fields: []field{
@@ -128,9 +159,9 @@ func newTrees() *layer {
 			{Name: "Notes", Alias: "Notes", Type: typeString, Length: 200, Editable: true},
 		},
 		nextID:      treeCount + 1,
-		attachments: make(map[int64][]*attachment),
+		attachments: attachments,
 		nextAttach:  1,
-		rows:        slices.Clone(grown()),
+		rows:        rows,
 	}
 }
 

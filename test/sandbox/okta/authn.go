@@ -30,14 +30,16 @@ type transaction struct {
 	factor *factor // in MFA_CHALLENGE and MFA_ENROLL_ACTIVATE
 	push   *push
 	result string // factorResult that next.name = "verify" goes with
+	// challenge is what a WebAuthn key must sign, nil while none was made.
+	challenge []byte
 
 	enrolSecret string // in MFA_ENROLL_ACTIVATE
 	checkedMFA  bool
 	skipped     bool // PASSWORD_WARN
 
-	app     *App         // of a step-up, nil otherwise
-	request *samlRequest // that the step-up will continue
-	session *session     // that the step-up strengthens
+	app     *App     // of a step-up, nil otherwise
+	errand  errand   // that the step-up will go on with
+	session *session // that the step-up strengthens
 }
 
 // oneTime is a session token: good for one session, for a few minutes [SC].
@@ -49,11 +51,12 @@ type oneTime struct {
 
 // input is every field that the Authentication API's bodies have.
 type input struct {
-	Username    string `json:"username"`
-	Password    string `json:"password"`
-	StateToken  string `json:"stateToken"`
-	PassCode    string `json:"passCode"`
-	Answer      string `json:"answer"`
+	Username   string `json:"username"`
+	Password   string `json:"password"`
+	StateToken string `json:"stateToken"`
+	PassCode   string `json:"passCode"`
+	Answer     string `json:"answer"`
+	assertion
 	FactorType  string `json:"factorType"`
 	Provider    string `json:"provider"`
 	OldPassword string `json:"oldPassword"`
@@ -111,7 +114,7 @@ func (o *Org) find(c *call, token string) (*transaction, *answer) {
 	}
 	if t.account.locked { // by another sign-in, or by this one's last code
 		delete(o.transactions, token)
-		a := userLocked()
+		a := o.userLocked()
 		return nil, &a
 	}
 	t.expires = c.now.Add(o.settings.StateTokenLife)
@@ -148,25 +151,13 @@ func (o *Org) authn(c *call) answer {
 	if in.Username == "" {
 		return fail(http.StatusBadRequest, "E0000001", "authRequest")
 	}
-	o.counts.Primary++
 	a := o.users[strings.ToLower(in.Username)]
-	if a == nil {
-		o.counts.BadPasswords++
+	switch o.checkPassword(a, in.Password) {
+	case passwordWrong:
 		return badCredentials()
-	}
-	if a.locked {
+	case passwordLocked:
 		return o.lockedOut()
 	}
-	if in.Password != a.Password {
-		o.counts.BadPasswords++
-		a.badPassword++
-		if o.settings.MaxBadPasswords > 0 && a.badPassword >= o.settings.MaxBadPasswords {
-			a.locked = true
-			return o.lockedOut()
-		}
-		return badCredentials()
-	}
-	a.badPassword = 0
 	switch a.State {
 	case Denied:
 		return badCredentials()
@@ -178,6 +169,38 @@ func (o *Org) authn(c *call) answer {
 	t := o.begin(c, a)
 	t.warn = in.Options.WarnBeforePasswordExpired
 	return o.proceed(c, t)
+}
+
+// passwordResult is what came of a password.
+type passwordResult int
+
+const (
+	passwordRight passwordResult = iota
+	passwordWrong
+	passwordLocked // whatever the password is, or because of it
+)
+
+// checkPassword counts a password and checks it, for either engine; a is nil for
+// an unknown user.
+func (o *Org) checkPassword(a *account, password string) passwordResult {
+	o.counts.Primary++
+	switch {
+	case a == nil:
+		o.counts.BadPasswords++
+		return passwordWrong
+	case a.locked:
+		return passwordLocked
+	case password == a.Password:
+		a.badPassword = 0
+		return passwordRight
+	}
+	o.counts.BadPasswords++
+	a.badPassword++
+	if o.settings.MaxBadPasswords > 0 && a.badPassword >= o.settings.MaxBadPasswords {
+		a.locked = true
+		return passwordLocked
+	}
+	return passwordWrong
 }
 
 // lockedOut is the answer to any password of a locked account. Where the lockout
@@ -270,7 +293,7 @@ func (o *Org) previous(c *call) answer {
 	} else {
 		t.status = MFAEnroll
 	}
-	t.factor, t.result = nil, ""
+	t.factor, t.result, t.challenge = nil, "", nil
 	return o.show(c, t)
 }
 
@@ -317,12 +340,20 @@ func (o *Org) resetPassword(c *call) answer {
 }
 
 func (o *Org) setPassword(c *call, t *transaction, password string) answer {
-	if len(password) < 8 || password == t.account.Password {
+	if !o.changed(c, t.account, password) {
 		return fail(http.StatusForbidden, "E0000080")
 	}
-	t.account.Password, t.account.State, t.account.changed = password, "", c.now
-	o.secrets[password] = true
 	return o.proceed(c, t)
+}
+
+// changed gives an account a new password, if it is good enough.
+func (o *Org) changed(c *call, a *account, password string) bool {
+	if len(password) < 8 || password == a.Password {
+		return false
+	}
+	a.Password, a.State, a.changed = password, "", c.now
+	o.secrets[password] = true
+	return true
 }
 
 // recoveryAnswer knows no right answer: a simulated account is not recovered, only refused.

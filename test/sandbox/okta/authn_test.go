@@ -13,6 +13,12 @@ import (
 // code makes the code of a moment.
 func code(t *testing.T, at time.Time) string {
 	t.Helper()
+	return codeOf(t, secret, at)
+}
+
+// codeOf makes the code of a moment by another secret.
+func codeOf(t *testing.T, secret string, at time.Time) string {
+	t.Helper()
 	c, err := totp.GenerateCode(secret, at)
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +194,7 @@ func Test08FiveBadCodesLock(t *testing.T) {
 	for range 4 {
 		b.post(url, in).want(t, 403, "E0000068")
 	}
-	b.post(url, in).want(t, 403, "E0000069")
+	b.post(url, in).locked(t)
 	b.post(url, in).want(t, 401, "E0000011")
 	b.primary("alice@example.com", "correct horse").want(t, 401, "E0000004")
 	if got := o.Counts().MFAFailures; got != 5 {
@@ -217,6 +223,45 @@ func Test12TOTPWindowAndReplay(t *testing.T) {
 		o.Configure(func(s *Settings) { s.ClockSkew = 3 * time.Minute })
 		try(code(t, time.Now())).want(t, 403, "E0000083")
 		try(code(t, time.Now().Add(3*time.Minute))).state(t, success)
+	})
+}
+
+// Test12MistimedByResult: the other way in which a code is refused: the challenge
+// stays open, and the next code is taken by it.
+func Test12MistimedByResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := org(t, func(s *Settings) { s.Mistimed = MistimedResult })
+		b := newBrowser(t, o)
+		begin := func() (result, func(string) result) {
+			r := b.primary("alice@example.com", "correct horse").state(t, mfaRequired)
+			return r, func(passCode string) result {
+				return b.post(r.verifyURL("token:software:totp"), map[string]any{"stateToken": r.str("stateToken"), "passCode": passCode})
+			}
+		}
+		_, try := begin()
+		try(code(t, time.Now())).state(t, success)
+		r, try := begin()
+		for at, want := range map[time.Duration]string{0: "PASSCODE_REPLAYED", 5 * time.Minute: "TIME_WINDOW_EXCEEDED"} {
+			got := try(code(t, time.Now().Add(at))).state(t, mfaChallenge)
+			if got.str("factorResult") != want || got.str("_links", "next", "name") != "verify" {
+				t.Errorf("%s: %s", want, got.body)
+			}
+		}
+		b.post(r.verifyURL("question"), map[string]any{"stateToken": r.str("stateToken"), "answer": "liver"}).want(t, 403, "E0000079")
+		try(code(t, time.Now().Add(30*time.Second))).state(t, success)
+		if n := o.Counts().MFAFailures; n != 2 {
+			t.Errorf("%d failures", n)
+		}
+		o.Configure(func(s *Settings) { s.Mistimed = MistimedVaried })
+		seen := map[int]bool{}
+		for range 100 {
+			_, try := begin()
+			seen[try(code(t, time.Now())).status] = true
+			_ = o.Alter("alice@example.com", func(*User) {}) // no lock-out
+		}
+		if !seen[200] || !seen[403] {
+			t.Errorf("statuses %v", seen)
+		}
 	})
 }
 

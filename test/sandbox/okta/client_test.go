@@ -56,7 +56,7 @@ func org(t *testing.T, bend func(*Settings)) *Org {
 	t.Helper()
 	base, _ := url.Parse(baseURL)
 	s := DefaultSettings()
-	s.UserPerSecond, s.ClientPerMinute = 0, 0
+	s.UserPerSecond, s.ClientPerMinute, s.Mistimed = 0, 0, MistimedError
 	if bend != nil {
 		bend(&s)
 	}
@@ -103,6 +103,12 @@ func (b *browser) do(method, target, contentType string, body string) result {
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}
+	return b.send(req)
+}
+
+// send sends a request and reads the answer.
+func (b *browser) send(req *http.Request) result {
+	b.t.Helper()
 	res, err := b.Do(req)
 	if err != nil {
 		return result{body: err.Error()}
@@ -179,6 +185,14 @@ func (r result) want(t *testing.T, status int, code string) {
 	}
 }
 
+// locked fails unless an answer says that the account is locked.
+func (r result) locked(t *testing.T) {
+	t.Helper()
+	if code := r.str("errorCode"); r.status != 403 || code != "E0000069" && code != "E0000119" {
+		t.Fatalf("got %d %s, not locked: %s", r.status, code, r.body)
+	}
+}
+
 // state fails unless r is a transaction in a state.
 func (r result) state(t *testing.T, status State) result {
 	t.Helper()
@@ -189,7 +203,7 @@ func (r result) state(t *testing.T, status State) result {
 }
 
 // provider is a crewjam service provider that knows the organization's first application.
-func provider(t *testing.T, o *Org) *saml.ServiceProvider {
+func provider(t testing.TB, o *Org) *saml.ServiceProvider {
 	t.Helper()
 	at := func(s string) url.URL { u, _ := url.Parse(s); return *u }
 	sp := &saml.ServiceProvider{

@@ -10,13 +10,19 @@ type Counts struct {
 	Primary       int            // passwords checked, right or wrong
 	BadPasswords  int            // of these, refused
 	Pushes        int            // pushes sent to phones; polling sends none
-	Passcodes     int            // codes and answers checked
+	SMS           int            // codes sent by text message
+	Calls         int            // codes told by telephone
+	Emails        int            // codes sent by e-mail
+	Passcodes     int            // codes, answers and signatures checked
 	MFAFailures   int            // bad codes and rejected pushes
 	SessionTokens int            // issued
 	Sessions      int            // sid cookies issued
 	Assertions    int            // SAML responses issued
+	OIDCCodes     int            // OpenID Connect: authorization codes issued
+	IDTokens      int            // of these, redeemed
 	Limited       int            // answers with status 429
 	StateTokens   int            // transactions begun
+	IDX           IDXCounts      // on the Identity Engine
 	Requests      map[string]int // by method and path pattern: "POST /api/v1/authn"
 }
 

@@ -6,9 +6,8 @@ import (
 	"net/http"
 )
 
-// summaries are the texts of Okta's error codes [EC]. E0000058, 64, 73, 118, 119,
-// 133, 150, 151 and 207 are told by OktaError faults only; their wording is
-// unproven, clients go by the code.
+// summaries are the texts of Okta's error codes [EC]. The wording of E0000058, 64,
+// 73, 118, 119, 133, 150, 151 and 207 is unproven; clients go by the code.
 var summaries = map[string]string{
 	"E0000001": "Api validation failed: %s",
 	"E0000003": "The request body was not well-formed.",
@@ -71,4 +70,9 @@ func badCredentials() answer { return fail(http.StatusUnauthorized, "E0000004") 
 func badToken() answer       { return fail(http.StatusUnauthorized, "E0000011") }
 func wrongState() answer     { return fail(http.StatusForbidden, "E0000079") }
 func badPasscode() answer    { return fail(http.StatusForbidden, "E0000068") }
-func userLocked() answer     { return fail(http.StatusForbidden, "E0000069") }
+
+// userLocked is the answer in a sign-in whose account is locked. Both codes say so
+// [EC]; which of them comes is unproven.
+func (o *Org) userLocked() answer {
+	return fail(http.StatusForbidden, []string{"E0000069", "E0000069", "E0000119"}[o.rng.IntN(3)])
+}

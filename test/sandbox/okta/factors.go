@@ -1,11 +1,7 @@
 package okta
 
 import (
-	"crypto/rand"
-	"fmt"
-	"math/big"
 	"net/http"
-	"strings"
 
 	"github.com/pquerna/otp/totp"
 )
@@ -26,54 +22,58 @@ func (o *Org) verify(c *call) answer {
 	}
 	// Only the query parameter counts; in the body it never worked (saml2aws#714).
 	t.remember = c.r.URL.Query().Get("rememberDevice") == "true"
-	switch f.kind {
-	case "push":
+	switch {
+	case f.kind == "push":
 		return o.verifyPush(c, t, f)
-	case "token:software:totp":
-		if in.PassCode == "" {
-			t.status, t.factor, t.result = mfaChallenge, f, ""
+	case f.kind == "webauthn":
+		return o.verifyKey(c, t, f, in)
+	case f.kind == "web":
+		return o.verifyDuo(c, t, f)
+	case messages[f.kind] != nil && in.PassCode == "":
+		if code := o.sendMessage(c, t.account, f); code != "" {
+			return limited(code)
+		}
+		t.status, t.factor, t.result = mfaChallenge, f, ""
+		return o.show(c, t)
+	case f.kind == "question" && in.Answer != "":
+		return o.judge(c, t, o.attempt(c, t.account, f, proof{code: in.Answer}))
+	case in.PassCode != "":
+		code := o.attempt(c, t.account, f, proof{code: in.PassCode})
+		if word := mistimed[code]; word != "" && o.tells() {
+			t.status, t.factor, t.result = mfaChallenge, f, word
 			return o.show(c, t)
 		}
-		o.counts.Passcodes++
-		o.secrets[in.PassCode] = true
-		return o.judge(c, t, o.checkTOTP(c, t.account, in.PassCode))
-	case "sms":
-		if in.PassCode == "" {
-			return o.sendSMS(c, t, f)
-		}
-		return o.checkCode(c, t, f.code != "" && in.PassCode == f.code)
-	case "question":
-		if in.Answer == "" {
-			t.status, t.factor, t.result = mfaChallenge, f, ""
-			return o.show(c, t)
-		}
-		return o.checkCode(c, t, t.account.Answer != "" && strings.EqualFold(in.Answer, t.account.Answer))
-	default: // u2f: no key is at hand, so no signature is ever right
-		if t.status == mfaRequired {
-			t.status, t.factor, t.result = mfaChallenge, f, "CHALLENGE"
-			return o.show(c, t)
-		}
-		return o.checkCode(c, t, false)
+		return o.judge(c, t, code)
+	case f.kind == "u2f" && t.status == mfaChallenge: // no key is at hand, so no signature is ever right
+		return o.judge(c, t, o.attempt(c, t.account, f, proof{}))
+	case f.kind == "u2f":
+		t.status, t.factor, t.result = mfaChallenge, f, "CHALLENGE"
+		return o.show(c, t)
 	}
+	t.status, t.factor, t.result = mfaChallenge, f, ""
+	return o.show(c, t)
 }
 
-// checkCode judges a code that is simply right or wrong.
-func (o *Org) checkCode(c *call, t *transaction, right bool) answer {
-	o.counts.Passcodes++
-	if right {
-		return o.judge(c, t, "")
+// mistimed are the factorResults that say of a code, in a 200, what errors of these
+// codes say [A].
+var mistimed = map[string]string{"E0000082": "PASSCODE_REPLAYED", "E0000083": "TIME_WINDOW_EXCEEDED"}
+
+// tells reports whether a factorResult says it now.
+func (o *Org) tells() bool {
+	if o.settings.Mistimed != MistimedVaried {
+		return o.settings.Mistimed == MistimedResult
 	}
-	return o.judge(c, t, "E0000068")
+	return o.rng.IntN(3) == 0
 }
 
-// judge ends a check of a code: with an error code, or, if that is "", well.
+// judge ends an attempt: with its error code, or, if that is "", well.
 func (o *Org) judge(c *call, t *transaction, code string) answer {
-	if code == "" {
+	switch code {
+	case "":
 		return o.pass(c, t)
-	}
-	if t.account.fail(o) {
+	case "E0000069":
 		o.end(t)
-		return userLocked()
+		return o.userLocked()
 	}
 	return fail(http.StatusForbidden, code)
 }
@@ -83,6 +83,7 @@ func (o *Org) pass(c *call, t *transaction) answer {
 	a := t.account
 	a.badFactor = 0
 	t.withdraw()
+	t.challenge = nil
 	t.checkedMFA, t.factor, t.result = true, nil, ""
 	if c.dt != "" {
 		key := deviceKey{a.id, c.dt}
@@ -103,26 +104,25 @@ func (o *Org) resend(c *call) answer {
 	if t.factor.id != c.r.PathValue("id") {
 		return wrongState()
 	}
-	switch t.factor.kind {
-	case "push":
+	switch {
+	case t.factor.kind == "push":
 		o.sendPush(c, t)
 		return o.show(c, t)
-	case "sms":
-		return o.sendSMS(c, t, t.factor)
+	case messages[t.factor.kind] != nil:
+		if code := o.sendMessage(c, t.account, t.factor); code != "" {
+			return limited(code)
+		}
+		return o.show(c, t)
 	}
 	return wrongState()
 }
 
-// sendSMS sends a code, at most one in SMSInterval.
-func (o *Org) sendSMS(c *call, t *transaction, f *factor) answer {
-	if !f.sent.IsZero() && c.now.Sub(f.sent) < o.settings.SMSInterval {
-		return fail(http.StatusTooManyRequests, "E0000109")
+// limited refuses to send a message: for a while, or for good.
+func limited(code string) answer {
+	if code == "E0000150" || code == "E0000151" {
+		return fail(http.StatusForbidden, code)
 	}
-	n, _ := rand.Int(rand.Reader, big.NewInt(1_000_000)) // never fails (crypto/rand)
-	f.code, f.sent = fmt.Sprintf("%06d", n), c.now
-	o.secrets[f.code] = true
-	t.status, t.factor, t.result = mfaChallenge, f, ""
-	return o.show(c, t)
+	return fail(http.StatusTooManyRequests, code)
 }
 
 // offers are the factors that MFA_ENROLL lists.
@@ -171,7 +171,7 @@ func (o *Org) activate(c *call) answer {
 	o.counts.Passcodes++
 	step, ok := matchTOTP(t.enrolSecret, in.PassCode, c.now, int64(o.settings.TOTPSkew))
 	if !ok {
-		return o.judge(c, t, "E0000068")
+		return o.judge(c, t, o.failed(t.account, "E0000068"))
 	}
 	a := t.account
 	a.TOTPSecret, a.TOTPProvider, a.State, a.lastStep = t.enrolSecret, t.factor.provider, "", step

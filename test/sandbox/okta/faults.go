@@ -41,6 +41,7 @@ type Fault struct {
 	Code   string        // for OktaError: "E0000119"
 	Status int           // for OktaError
 	used   int
+	reset  time.Time // that Concurrency speaks of
 }
 
 // Inject adds a fault. Of several that match, the one injected first comes first.
@@ -78,6 +79,7 @@ func (o *Org) fault(r *http.Request) *Fault {
 			o.counts.Limited++
 		}
 		due := *f
+		due.reset = o.uselessReset(time.Now().Add(o.settings.ClockSkew))
 		return &due
 	}
 	return nil
@@ -133,7 +135,7 @@ func (f *Fault) play(w http.ResponseWriter, c *call, run func() *answer) {
 		a := fail(http.StatusTooManyRequests, "E0000047")
 		q := quota{limit: 4, reset: c.now.Add(f.Delay)}
 		if f.Kind == Concurrency {
-			q = quota{reset: c.now.Add(time.Second)}
+			q = quota{reset: f.reset}
 		}
 		(*limits)(nil).describe(&call{quota: &q}, a.header)
 		a.write(w)

@@ -130,8 +130,15 @@ func (o *Org) showChallenge(c *call, t *transaction, doc, embedded, links hal) {
 			doc["factorResultMessage"] = "The push could not be delivered."
 		}
 		links["resend"] = []hal{o.named("push", base+"/resend")}
-	case "sms":
-		links["resend"] = []hal{o.named("sms", base+"/resend")}
+	case "sms", "call", "email":
+		links["resend"] = []hal{o.named(t.factor.kind, base+"/resend")}
+	case "web":
+		if t.result == "WAITING" {
+			inner = hal{"verification": o.duoRequest(c, t.account, "/api/v1/authn/factors/"+t.factor.id+"/lifecycle/duoCallback")}
+		}
+		next = o.named("poll", base)
+	case "webauthn":
+		inner = hal{"challenge": o.keyChallenge(t.challenge)}
 	case "u2f":
 		inner = hal{"challenge": hal{"nonce": "kz7fO0mXoX3B-3t4r5o2", "timeoutSeconds": 20}}
 	}

@@ -9,14 +9,16 @@ import (
 	"time"
 )
 
-// limits counts requests by user and by client [RL]. A client is an IP address
-// together with a DT cookie: all clients of one address that have no DT cookie
-// share one bucket.
+// limits counts requests by user, by client, and of the whole organization [RL]. A
+// client is an IP address together with a DT cookie: all clients of one address that
+// have no DT cookie share one bucket.
 type limits struct {
-	mu      sync.Mutex // guards the maps
+	mu      sync.Mutex // guards all that follows
 	users   map[string][]time.Time
 	clients map[string][]time.Time
+	orgs    map[string][]time.Time // by group of addresses
 	active  map[string]int
+	all     int // active
 }
 
 // quota is what the rate-limit headers say of the bucket nearest its end.
@@ -26,7 +28,7 @@ type quota struct {
 }
 
 func (l *limits) start() {
-	l.users, l.clients, l.active = map[string][]time.Time{}, map[string][]time.Time{}, map[string]int{}
+	l.users, l.clients, l.orgs, l.active = map[string][]time.Time{}, map[string][]time.Time{}, map[string][]time.Time{}, map[string]int{}
 }
 
 // take records one use of a bucket that allows n in a window, and says what is
@@ -52,7 +54,7 @@ func take(m map[string][]time.Time, key string, n int, window time.Duration, now
 // request is over.
 func (o *Org) enter(c *call) (leave func(), refused *answer) {
 	path := c.r.URL.Path
-	if !strings.HasPrefix(path, "/api/v1/") && !strings.HasPrefix(path, "/app/") && !strings.HasPrefix(path, "/login/") {
+	if !strings.HasPrefix(path, "/api/v1/") && !strings.HasPrefix(path, "/app/") && !strings.HasPrefix(path, "/login/") && !strings.HasPrefix(path, "/idp/") && !strings.Contains(path, "/v1/authorize") {
 		return func() {}, nil
 	}
 	o.mu.Lock()
@@ -64,26 +66,38 @@ func (o *Org) enter(c *call) (leave func(), refused *answer) {
 	defer l.mu.Unlock()
 	client := address(c.r) + " " + c.dt
 	l.active[client]++
+	l.all++
 	leave = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.all--
 		if l.active[client]--; l.active[client] <= 0 {
 			delete(l.active, client)
 		}
 	}
-	if s.ClientConcurrent > 0 && l.active[client] > s.ClientConcurrent {
+	if s.ClientConcurrent > 0 && l.active[client] > s.ClientConcurrent || s.OrgConcurrent > 0 && l.all > s.OrgConcurrent {
 		// [RL]: a concurrency limit reports zero for both numbers.
-		return leave, o.limited(c, quota{reset: c.now.Add(time.Second)})
+		o.mu.Lock()
+		q := quota{reset: o.uselessReset(c.now)}
+		o.mu.Unlock()
+		return leave, o.limited(c, q)
 	}
-	if s.ClientPerMinute > 0 {
-		q, ok := take(l.clients, client, s.ClientPerMinute, time.Minute, c.now)
-		c.quota = &q
-		if !ok {
-			return leave, o.limited(c, q)
+	// The headers tell of the bucket nearest its end. A request that one refuses has
+	// been counted by those before it.
+	for _, b := range []struct {
+		uses   map[string][]time.Time
+		key    string
+		n      int
+		window time.Duration
+	}{
+		{l.clients, client, s.ClientPerMinute, time.Minute},
+		{l.orgs, group(c.r), s.OrgPerMinute, time.Minute},
+		{l.users, primaryUser(c), s.UserPerSecond, time.Second},
+	} {
+		if b.n <= 0 || b.key == "" {
+			continue
 		}
-	}
-	if user := primaryUser(c); user != "" && s.UserPerSecond > 0 {
-		q, ok := take(l.users, user, s.UserPerSecond, time.Second, c.now)
+		q, ok := take(b.uses, b.key, b.n, b.window, c.now)
 		if c.quota == nil || q.remaining < c.quota.remaining {
 			c.quota = &q
 		}
@@ -92,6 +106,32 @@ func (o *Org) enter(c *call) (leave func(), refused *answer) {
 		}
 	}
 	return leave, nil
+}
+
+// group is what a request counts as, for the organization's own limits: each group
+// of addresses has one [RL].
+func group(r *http.Request) string {
+	switch path := r.URL.Path; {
+	case path == "/api/v1/authn", path == "/idp/idx/identify":
+		return path
+	case strings.HasPrefix(path, "/api/v1/authn/"):
+		return "/api/v1/authn/*"
+	case strings.HasPrefix(path, "/api/v1/sessions"):
+		return "/api/v1/sessions"
+	case strings.HasPrefix(path, "/app/"):
+		return "/app/*"
+	case strings.HasPrefix(path, "/idp/idx/"):
+		return "/idp/idx/*"
+	case strings.HasPrefix(path, "/login/"):
+		return "/login/*"
+	}
+	return "others"
+}
+
+// uselessReset is what the answer to too many requests at one time says of a reset:
+// something, though nothing is reset then [RL].
+func (o *Org) uselessReset(now time.Time) time.Time {
+	return now.Add([]time.Duration{-time.Minute, 0, time.Second, time.Minute, 24 * time.Hour}[o.rng.IntN(5)])
 }
 
 // limited makes the 429 for a bucket and counts it.

@@ -50,14 +50,19 @@ func Test21ClientLimitIsByAddressAndDevice(t *testing.T) {
 		}
 		other := newBrowser(t, o)
 		other.get("/api/v1/sessions/me").want(t, 429, "E0000047")
-		// An answer that is no 429 brings a DT cookie and with it a bucket of one's own.
-		if newBrowser(t, o).get("/.well-known/okta-organization").status != 200 {
-			t.Error("the organization's document is limited")
+		// The organization's document is not limited, and makes no device of anybody.
+		if r := other.get("/.well-known/okta-organization"); r.status != 200 || len(r.header["Set-Cookie"]) > 0 {
+			t.Errorf("%d %v", r.status, r.header)
 		}
-		other.get("/.well-known/okta-organization")
-		other.get("/api/v1/sessions/me").want(t, 404, "E0000007")
+		other.get("/api/v1/sessions/me").want(t, 429, "E0000047")
 		time.Sleep(time.Minute)
-		bare.get("/api/v1/sessions/me").want(t, 404, "E0000007")
+		// An answer that is no 429 brings a DT cookie and with it a bucket of one's own.
+		other.get("/api/v1/sessions/me").want(t, 404, "E0000007")
+		for range 59 {
+			bare.get("/api/v1/sessions/me").want(t, 404, "E0000007")
+		}
+		bare.get("/api/v1/sessions/me").want(t, 429, "E0000047")
+		other.get("/api/v1/sessions/me").want(t, 404, "E0000007")
 	})
 }
 
@@ -78,6 +83,66 @@ func Test21Concurrency(t *testing.T) {
 		}
 		wg.Wait()
 		b.get("/api/v1/sessions/me").want(t, 404, "E0000007")
+	})
+}
+
+// Test21OrgLimit: the organization has limits of its own, which no device escapes.
+func Test21OrgLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := org(t, func(s *Settings) { s.OrgPerMinute = 10 })
+		for range 10 {
+			newBrowser(t, o).primary("bob@example.com", "battery staple").state(t, success)
+		}
+		r := newBrowser(t, o).primary("alice@example.com", "correct horse")
+		r.want(t, 429, "E0000047")
+		if r.header.Get("X-Rate-Limit-Limit") != "10" || r.header.Get("X-Rate-Limit-Remaining") != "0" || r.header.Get("X-Rate-Limit-Reset") != strconv.FormatInt(time.Now().Unix()+60, 10) {
+			t.Errorf("headers: %v", r.header)
+		}
+		newBrowser(t, o).get("/api/v1/sessions/me").want(t, 404, "E0000007") // another group
+		time.Sleep(time.Minute)
+		newBrowser(t, o).primary("alice@example.com", "correct horse").state(t, mfaRequired)
+	})
+}
+
+func Test21OrgConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := org(t, func(s *Settings) { s.OrgConcurrent = 3 })
+		o.Inject(Fault{Kind: Slow, Path: "/api/v1/sessions", Times: 3, Delay: time.Second})
+		var wg sync.WaitGroup
+		for range 3 {
+			b := newBrowser(t, o)
+			b.get("/login/login.htm") // a device of its own
+			wg.Go(func() { b.get("/api/v1/sessions/me") })
+		}
+		synctest.Wait()
+		r := newBrowser(t, o).get("/api/v1/sessions/me")
+		r.want(t, 429, "E0000047")
+		if r.header.Get("X-Rate-Limit-Limit") != "0" || r.header.Get("X-Rate-Limit-Remaining") != "0" {
+			t.Errorf("headers: %v", r.header)
+		}
+		wg.Wait()
+		newBrowser(t, o).get("/api/v1/sessions/me").want(t, 404, "E0000007")
+	})
+}
+
+// Test21ConcurrencyResetsNothing: what such an answer says of a reset is no time to
+// wait for.
+func Test21ConcurrencyResetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := org(t, nil)
+		o.Inject(Fault{Kind: Concurrency})
+		seen := map[int64]bool{}
+		for range 100 {
+			r := newBrowser(t, o).get("/api/v1/sessions/me")
+			reset, err := strconv.ParseInt(r.header.Get("X-Rate-Limit-Reset"), 10, 64)
+			if r.want(t, 429, "E0000047"); err != nil {
+				t.Fatal(r.header)
+			}
+			seen[reset-time.Now().Unix()] = true
+		}
+		if !seen[-60] || !seen[86400] {
+			t.Errorf("resets after %v s", seen)
+		}
 	})
 }
 

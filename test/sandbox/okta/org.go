@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	mrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,9 +35,14 @@ type Config struct {
 	Settings *Settings
 	// TrustedOrigins may be the target of sessionCookieRedirect, beside BaseURL's own.
 	TrustedOrigins []string
+	// DuoURL is where Duo's frame is reached; nil: nobody can have Duo.
+	DuoURL *url.URL
 	// Seed chooses page shapes and the order of factors. 0 takes a random one.
 	// It is logged either way.
 	Seed uint64
+	// Assets is a directory with npm's packages, a node_modules. If it is given, the
+	// sign-in pages show the Okta Sign-In Widget in it (@okta/okta-signin-widget).
+	Assets string
 	// Log hears the seed and every request's method, path pattern and status;
 	// never a secret. nil discards.
 	Log *slog.Logger
@@ -47,6 +54,8 @@ type Org struct {
 	log  *slog.Logger
 	mux  *http.ServeMux
 	seed uint64
+	// assets has npm's packages, nil: the pages show nothing.
+	assets fs.FS
 
 	limits limits // guards itself
 
@@ -64,10 +73,16 @@ type Org struct {
 	known        map[deviceKey]bool      // devices that have passed MFA once
 	apps         []*App
 	keys         map[string]*samlRequest // by okta_key
+	flows        map[string]*idxFlow     // by stateToken, and by stateHandle
+	redirects    map[string]*idxFlow     // by the stateToken of success
+	autIDs       map[string]string       // of authenticators, by key
+	idxUses      map[string][]time.Time  // requests of the last seconds, by stateToken and user
+	oidc         oidcState
 	idp          identity
 	faults       []*Fault
 	counts       Counts
 	secrets      map[string]bool
+	duo          *duo // nil: none
 }
 
 // deviceKey is one account on one device (a DT cookie).
@@ -92,7 +107,15 @@ func New(c Config) (*Org, error) {
 		remembered:   map[deviceKey]time.Time{},
 		known:        map[deviceKey]bool{},
 		keys:         map[string]*samlRequest{},
+		flows:        map[string]*idxFlow{},
+		redirects:    map[string]*idxFlow{},
+		autIDs:       map[string]string{},
+		idxUses:      map[string][]time.Time{},
+		oidc:         oidcState{map[string]*OIDCClient{}, map[string]*oidcRequest{}, map[string]*oidcCode{}},
 		secrets:      map[string]bool{},
+	}
+	if c.Assets != "" {
+		o.assets = os.DirFS(c.Assets)
 	}
 	if o.log == nil {
 		o.log = slog.New(slog.DiscardHandler)
@@ -112,6 +135,9 @@ func New(c Config) (*Org, error) {
 			return nil, fmt.Errorf("okta: trusted origin %q is no origin", t)
 		}
 		o.trusted[origin(u)] = true
+	}
+	if c.DuoURL != nil {
+		o.duo = newDuo(c.DuoURL)
 	}
 	for _, u := range c.Users {
 		if err := o.addUser(u); err != nil {
@@ -142,23 +168,26 @@ func (o *Org) Configure(change func(*Settings)) {
 // routes mounts every address.
 func (o *Org) routes() {
 	for pattern, fn := range map[string]handler{
-		"GET /.well-known/okta-organization": o.organization,
+		"GET /.well-known/okta-organization":                   o.organization,
+		"GET /.well-known/openid-configuration":                o.discovery,
+		"GET /oauth2/default/.well-known/openid-configuration": o.discovery,
 
-		"POST /api/v1/authn":                                 o.authn,
-		"POST /api/v1/authn/introspect":                      o.introspect,
-		"POST /api/v1/authn/cancel":                          o.cancel,
-		"POST /api/v1/authn/previous":                        o.previous,
-		"POST /api/v1/authn/skip":                            o.skip,
-		"POST /api/v1/authn/consent":                         o.consent,
-		"POST /api/v1/authn/credentials/change_password":     o.changePassword,
-		"POST /api/v1/authn/credentials/reset_password":      o.resetPassword,
-		"POST /api/v1/authn/recovery/answer":                 o.recoveryAnswer,
-		"POST /api/v1/authn/recovery/unlock":                 o.recoveryUnlock,
-		"POST /api/v1/authn/recovery/factors/sms/verify":     o.recoveryVerify,
-		"POST /api/v1/authn/factors":                         o.enroll,
-		"POST /api/v1/authn/factors/{id}/lifecycle/activate": o.activate,
-		"POST /api/v1/authn/factors/{id}/verify":             o.verify,
-		"POST /api/v1/authn/factors/{id}/verify/resend":      o.resend,
+		"POST /api/v1/authn":                                    o.authn,
+		"POST /api/v1/authn/introspect":                         o.introspect,
+		"POST /api/v1/authn/cancel":                             o.cancel,
+		"POST /api/v1/authn/previous":                           o.previous,
+		"POST /api/v1/authn/skip":                               o.skip,
+		"POST /api/v1/authn/consent":                            o.consent,
+		"POST /api/v1/authn/credentials/change_password":        o.changePassword,
+		"POST /api/v1/authn/credentials/reset_password":         o.resetPassword,
+		"POST /api/v1/authn/recovery/answer":                    o.recoveryAnswer,
+		"POST /api/v1/authn/recovery/unlock":                    o.recoveryUnlock,
+		"POST /api/v1/authn/recovery/factors/sms/verify":        o.recoveryVerify,
+		"POST /api/v1/authn/factors":                            o.enroll,
+		"POST /api/v1/authn/factors/{id}/lifecycle/activate":    o.activate,
+		"POST /api/v1/authn/factors/{id}/verify":                o.verify,
+		"POST /api/v1/authn/factors/{id}/lifecycle/duoCallback": o.duoCallback,
+		"POST /api/v1/authn/factors/{id}/verify/resend":         o.resend,
 
 		"GET /api/v1/sessions/me":                    o.sessionGet,
 		"DELETE /api/v1/sessions/me":                 o.sessionClose,
@@ -168,6 +197,10 @@ func (o *Org) routes() {
 		"GET /login/sessionCookieRedirect":  o.cookieRedirect,
 		"POST /login/sessionCookieRedirect": o.cookieRedirect,
 		"GET /login/step-up/redirect":       o.stepUpRedirect,
+		"GET /login/token/redirect":         o.tokenRedirect,
+		"POST /idp/idx/introspect":          o.idxIntrospect,
+		"GET /login/login.htm":              o.loginPage,
+		"GET " + authorizeRedirect:          o.authorizeAgain,
 		"GET /app/{name}/{id}/sso/saml":     o.sso,
 		"POST /app/{name}/{id}/sso/saml":    o.sso,
 
@@ -175,10 +208,25 @@ func (o *Org) routes() {
 		"GET /sandbox/phone/pushes":   o.phoneList,
 		"POST /sandbox/phone/approve": o.phoneApprove,
 		"POST /sandbox/phone/deny":    o.phoneDeny,
+		"GET /sandbox/inbox":          o.inboxPage,
+		"GET /sandbox/inbox/messages": o.inboxList,
+		"POST /sandbox/token":         o.tokenPress,
+
+		"GET /sandbox/widget/{file...}": o.widgetFile,
 
 		"/": o.elsewhere,
 	} {
 		o.mux.HandleFunc(pattern, o.serve(fn))
+	}
+	for _, path := range idxPaths {
+		o.mux.HandleFunc("POST /idp/idx/"+path, o.serve(o.idxPost))
+	}
+	for _, server := range []string{"/oauth2", "/oauth2/default"} { // the organization's own, and the one it comes with
+		o.mux.HandleFunc("GET "+server+"/v1/authorize", o.serve(o.authorize))
+		o.mux.HandleFunc("POST "+server+"/v1/authorize", o.serve(o.authorize))
+		o.mux.HandleFunc("POST "+server+"/v1/token", o.serve(o.oidcToken))
+		o.mux.HandleFunc("POST "+server+"/v1/interact", o.serve(o.interact))
+		o.mux.HandleFunc("GET "+server+"/v1/keys", o.serve(o.oidcKeys))
 	}
 }
 
@@ -265,7 +313,7 @@ func (o *Org) run(fn handler, c *call) *answer {
 		a.header = http.Header{}
 	}
 	if !strings.HasPrefix(c.r.URL.Path, "/sandbox/") {
-		if c.dt == "" { // [A]: the device is what the DT cookie says, nothing else
+		if c.dt == "" && forBrowsers(c.r.URL.Path) { // [A]: the device is what the DT cookie says, nothing else
 			dt := o.token("DI0", 22)
 			o.devices[dt] = true
 			c.new = append(c.new, o.cookie("DT", dt, 2*365*24*time.Hour))
@@ -282,6 +330,12 @@ func (o *Org) run(fn handler, c *call) *answer {
 	}
 	a.header.Set("Date", c.now.UTC().Format(http.TimeFormat))
 	return &a
+}
+
+// forBrowsers reports whether an address is one that makes a device of who asks. That
+// the documents and endpoints for machines make none is unproven.
+func forBrowsers(path string) bool {
+	return !strings.Contains(path, "/.well-known/") && !strings.HasSuffix(path, "/v1/token") && !strings.HasSuffix(path, "/v1/keys")
 }
 
 func (a *answer) write(w http.ResponseWriter) {
@@ -335,7 +389,7 @@ func (o *Org) organization(*call) answer {
 // elsewhere answers every address that is not Okta's or not simulated.
 func (o *Org) elsewhere(c *call) answer {
 	switch path := c.r.URL.Path; {
-	case strings.HasPrefix(path, "/api/v1/authn"), strings.HasPrefix(path, "/api/v1/sessions/me"):
+	case strings.HasPrefix(path, "/idp/idx/"), strings.HasPrefix(path, "/api/v1/authn"), strings.HasPrefix(path, "/api/v1/sessions/me"):
 		return fail(http.StatusMethodNotAllowed, "E0000022")
 	case strings.HasPrefix(path, "/api/"):
 		return fail(http.StatusNotFound, "E0000007", path+" (Resource)")

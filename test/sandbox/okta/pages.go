@@ -27,9 +27,10 @@ type SessionPage int
 
 // The pages.
 const (
-	SessionVaried   SessionPage = iota // either, by seed
+	SessionVaried   SessionPage = iota // any, by seed
 	SessionForm                        // the assertion's form
 	SessionRedirect                    // a script that goes to /login/step-up/redirect
+	SessionWidget                      // Identity Engine: the widget's page, whose first answer is success
 )
 
 func (o *Org) shape() Shape {
@@ -44,6 +45,14 @@ func (o *Org) jsRedirect() bool {
 		return o.settings.SessionPage == SessionRedirect
 	}
 	return o.rng.IntN(3) == 0
+}
+
+// sessionPage is what a live session sees on the Identity Engine.
+func (o *Org) sessionPage() SessionPage {
+	if o.settings.SessionPage != SessionVaried {
+		return o.settings.SessionPage
+	}
+	return SessionForm + SessionPage(o.rng.IntN(int(SessionWidget)))
 }
 
 // page is a 200 with HTML.
@@ -92,8 +101,7 @@ func (o *Org) signInPage(c *call, req *samlRequest) answer {
 
 // stepUpPage asks a live session for a second factor: stateToken is set.
 func (o *Org) stepUpPage(c *call, t *transaction) answer {
-	uri := t.app.path() + "?okta_key=" + url.QueryEscape(o.keep(c, t.request)) + "&fromLogin=true"
-	return o.widget(t.token, uri, false, t.app.Label)
+	return o.widget(t.token, t.errand.back(o, c), false, t.app.Label)
 }
 
 // widget writes the page that hosts the sign-in widget, in one of its shapes.
@@ -108,7 +116,7 @@ func (o *Org) widget(token, uri string, repost bool, label string) answer {
 	b.WriteString("<!DOCTYPE html>\n<!--[if IE 7]><html class=\"lt-ie10 lt-ie9 lt-ie8\"><![endif]-->\n<!--[if !IE]><!--><html lang=\"en\"><!--<![endif]-->\n<head>\n")
 	b.WriteString("<script>if (typeof module === 'object') {window.module = module; module = undefined;}</script>\n")
 	fmt.Fprintf(&b, "<title>Example Corp - Sign In</title>\n<meta charset=\"UTF-8\">\n<meta name=\"robots\" content=\"none\" />\n")
-	b.WriteString("<script>var okta = {locale: 'en', deployEnv: 'PROD'};</script>\n</head>\n<body class=\"auth okta-container\">\n")
+	b.WriteString("<script>var okta = {locale: 'en', deployEnv: 'PROD'};</script>\n" + o.widgetTags() + "</head>\n<body class=\"auth okta-container\">\n")
 	for _, s := range o.noise(3) {
 		b.WriteString(s)
 	}
@@ -128,7 +136,8 @@ func (o *Org) widget(token, uri string, repost bool, label string) answer {
 			fmt.Sprintf(`"repost":%t`, repost),
 		}
 		o.rng.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
-		fmt.Fprintf(&b, "<script type=\"text/javascript\">\nvar signInSuccessCallBackFunction;\nvar oktaData = {%s};\nvar runLoginPage = function (fn) {fn && setTimeout(fn, 1);};\n</script>\n", strings.Join(pairs, ","))
+		fmt.Fprintf(&b, "<script type=\"text/javascript\">\nvar signInSuccessCallBackFunction;\nvar oktaData = {%s};\nvar runLoginPage = function (fn) {fn && setTimeout(fn, 1);};\n%s</script>\n", strings.Join(pairs, ","),
+			o.widgetStart("oktaData.signIn.baseUrl", "oktaData.signIn.stateToken", "oktaData.fromUri", "oktaData.repost"))
 	} else {
 		vars := []string{
 			fmt.Sprintf("  var baseUrl = %s;\n", v(o.base.String())),
@@ -140,7 +149,8 @@ func (o *Org) widget(token, uri string, repost bool, label string) answer {
 			fmt.Sprintf("  var usernameLabel = %s;\n", v("Username (not your e-mail address)")),
 		}
 		o.rng.Shuffle(len(vars), func(i, j int) { vars[i], vars[j] = vars[j], vars[i] })
-		fmt.Fprintf(&b, "<script type=\"text/javascript\">function runLoginPage (fn) {var mainScript = document.createElement('script');fn && setTimeout(fn, 1);}</script><script type=\"text/javascript\">\n(function(){\n\n%s  var stateTokenAllFlows;\n  var loginPageConfig = { fromUri: fromUri, repost: repost, signIn: { el: '#signin-container', baseUrl: baseUrl, stateToken: stateToken, relayState: fromUri } };\n})();\n</script>\n", strings.Join(vars, ""))
+		fmt.Fprintf(&b, "<script type=\"text/javascript\">function runLoginPage (fn) {var mainScript = document.createElement('script');fn && setTimeout(fn, 1);}</script><script type=\"text/javascript\">\n(function(){\n\n%s  var stateTokenAllFlows;\n  var loginPageConfig = { fromUri: fromUri, repost: repost, signIn: { el: '#signin-container', baseUrl: baseUrl, stateToken: stateToken, relayState: fromUri } };\n%s})();\n</script>\n", strings.Join(vars, ""),
+			o.widgetStart("baseUrl", "stateToken", "fromUri", "repost"))
 	}
 	for _, s := range o.noise(2) {
 		b.WriteString(s)
@@ -164,9 +174,9 @@ func (o *Org) noise(n int) []string {
 }
 
 // jsRedirectPage sends a live session through the step-up address by script only.
-func (o *Org) jsRedirectPage(t *transaction) answer {
+func (o *Org) jsRedirectPage(token string) answer {
 	q := []string{`'`, `"`}[o.rng.IntN(2)]
-	to := o.url("/login/step-up/redirect?stateToken=" + t.token)
+	to := o.url("/login/step-up/redirect?stateToken=" + token)
 	if o.rng.IntN(2) == 0 {
 		to = escape(to, false)
 	}
@@ -199,9 +209,12 @@ func (o *Org) formPage(action, response, relay string) answer {
 	for _, s := range o.noise(1) {
 		b.WriteString(s)
 	}
-	b.WriteString("</div>\n<!-- close #container -->\n</body>\n</html>\n")
+	b.WriteString("</div>\n<!-- close #container -->\n" + submit + "</body>\n</html>\n")
 	return page(http.StatusOK, b.String())
 }
+
+// submit sends a page's appForm, in a browser.
+const submit = "<script type=\"text/javascript\">window.onload = function () { document.getElementById('appForm').submit(); };</script>\n"
 
 // repostPage posts the parameters of a URL to it.
 func (o *Org) repostPage(target *url.URL) answer {
@@ -213,7 +226,7 @@ func (o *Org) repostPage(target *url.URL) answer {
 			fmt.Fprintf(&inputs, "    <input name=\"%s\" type=\"hidden\" value=\"%s\"/>\n", attr(name), attr(v))
 		}
 	}
-	return page(http.StatusOK, fmt.Sprintf("<!DOCTYPE html><html><head><title>\n    Example Corp - Signing in...</title></head>\n<body id=\"app\">\n<form id=\"appForm\" action=\"%s\" method=\"POST\">\n%s</form>\n</body></html>\n", attr(action.String()), inputs.String()))
+	return page(http.StatusOK, fmt.Sprintf("<!DOCTYPE html><html><head><title>\n    Example Corp - Signing in...</title></head>\n<body id=\"app\">\n<form id=\"appForm\" action=\"%s\" method=\"POST\">\n%s</form>\n%s</body></html>\n", attr(action.String()), inputs.String(), submit))
 }
 
 // errorPage is Okta's page for people.

@@ -218,10 +218,10 @@ func (o *Org) phoneList(c *call) answer {
 // phoneApprove and phoneDeny take a form or JSON: id or login names the push
 // (neither is needed where only one waits), number the number that was picked
 // (without it the right one is).
-func (o *Org) phoneApprove(c *call) answer { return o.press(c, true) }
-func (o *Org) phoneDeny(c *call) answer    { return o.press(c, false) }
+func (o *Org) phoneApprove(c *call) answer { return o.decide(c, true) }
+func (o *Org) phoneDeny(c *call) answer    { return o.decide(c, false) }
 
-func (o *Org) press(c *call, approve bool) answer {
+func (o *Org) decide(c *call, approve bool) answer {
 	var in struct {
 		ID     string `json:"id"`
 		Login  string `json:"login"`

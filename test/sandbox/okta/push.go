@@ -28,38 +28,49 @@ func (o *Org) verifyPush(c *call, t *transaction, f *factor) answer {
 		o.sendPush(c, t)
 		return o.show(c, t)
 	}
-	p := t.push
-	seen := p.shown // by an earlier answer: a number cannot be picked before it was shown
-	p.polls++
-	o.reveal(c, p)
-	result := p.result
-	if result == "" {
-		result = t.account.phone.habit(p, c.now)
-	}
-	if p.number != nil && !seen && result == "APPROVED" {
-		result = ""
-	}
-	switch {
-	case result == "APPROVED":
+	switch result := o.pushResult(c, t.push); result {
+	case "":
+	case "APPROVED":
 		return o.pass(c, t)
-	case result != "":
+	default:
 		t.withdraw()
 		t.result = result
 		if result == "REJECTED" {
 			t.account.fail(o) // if that locks the account, the next call says so
 		}
-	case c.now.Sub(p.sent) >= o.settings.PushTimeout:
-		t.withdraw()
-		t.result = "TIMEOUT"
 	}
 	return o.show(c, t)
+}
+
+// pushResult polls a push: "" while it waits, else APPROVED, REJECTED, TIMEOUT,
+// ERROR or CANCELLED.
+func (o *Org) pushResult(c *call, p *push) string {
+	seen := p.shown // by an earlier answer: a number cannot be picked before it was shown
+	p.polls++
+	o.reveal(c, p)
+	result := p.result
+	if result == "" {
+		result = p.account.phone.habit(p, c.now)
+	}
+	if p.number != nil && !seen && result == "APPROVED" {
+		result = ""
+	}
+	if result == "" && c.now.Sub(p.sent) >= o.settings.PushTimeout {
+		return "TIMEOUT"
+	}
+	return result
 }
 
 // sendPush sends a push for a transaction in MFA_CHALLENGE.
 func (o *Org) sendPush(c *call, t *transaction) {
 	t.withdraw()
+	t.push, t.result = o.startPush(c, t.account), "WAITING"
+}
+
+// startPush sends a push to an account's phone.
+func (o *Org) startPush(c *call, a *account) *push {
 	o.counts.Pushes++
-	p := &push{id: "ft" + rand.Text()[:18], account: t.account, sent: c.now}
+	p := &push{id: "ft" + rand.Text()[:18], account: a, sent: c.now}
 	if o.settings.NumberChallenge {
 		p.number = o.settings.Number
 		if p.number == nil {
@@ -74,8 +85,8 @@ func (o *Org) sendPush(c *call, t *transaction) {
 		slices.Sort(p.choices)
 	}
 	o.reveal(c, p)
-	t.push, t.result = p, "WAITING"
-	t.account.phone.ring(p)
+	a.phone.ring(p)
+	return p
 }
 
 // reveal shows the number to the client once the phone has had the time to.

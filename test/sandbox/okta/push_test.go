@@ -105,7 +105,7 @@ func TestRejectionsLock(t *testing.T) {
 		again().waits(t, "WAITING", "poll")
 	}
 	again().waits(t, "REJECTED", "verify")
-	again().want(t, 403, "E0000069")
+	again().locked(t)
 	if !o.Locked("alice@example.com") {
 		t.Error("five rejections did not lock")
 	}

@@ -118,12 +118,44 @@ func (a *App) GetServiceProvider(_ *http.Request, id string) (*saml.EntityDescri
 	return a.sp, nil
 }
 
+// errand is what an application sent someone here for, whatever the protocol. A
+// step-up and a sign-in by the Identity Engine remember it and go on with it.
+type errand interface {
+	application() *App
+	protocol() string // as the Identity Engine names it [W]
+	// back is the path and query that take it up again.
+	back(o *Org, c *call) string
+	// finish answers the application for a session that satisfies its policy.
+	finish(o *Org, c *call, s *session) answer
+}
+
 // samlRequest is an AuthnRequest that Okta remembers while someone signs in.
 type samlRequest struct {
 	app     *App
 	xml     []byte
 	relay   string
 	expires time.Time
+}
+
+func (r *samlRequest) application() *App { return r.app }
+func (r *samlRequest) protocol() string  { return "SAML2.0" }
+
+func (r *samlRequest) back(o *Org, c *call) string {
+	return r.app.path() + "?okta_key=" + url.QueryEscape(o.keep(c, r)) + "&fromLogin=true"
+}
+
+func (r *samlRequest) finish(o *Org, c *call, s *session) answer {
+	authn, err := o.check(c, r)
+	if err != nil {
+		return o.badSAML(err)
+	}
+	return o.assert(c, s, authn)
+}
+
+// badSAML is the page for a request that no application here can have made.
+func (o *Org) badSAML(err error) answer {
+	o.log.Debug("simulated Okta refused an AuthnRequest", "why", err)
+	return o.errorPage(http.StatusBadRequest, "Bad SAML request", "The SAML request is not from an application of this organization.")
 }
 
 // request reads the AuthnRequest of a call: by okta_key, deflated in the query
@@ -198,8 +230,7 @@ func (o *Org) sso(c *call) answer {
 	}
 	authn, err := o.check(c, req)
 	if err != nil {
-		o.log.Debug("simulated Okta refused an AuthnRequest", "why", err)
-		return o.errorPage(http.StatusBadRequest, "Bad SAML request", "The SAML request is not from an application of this organization.")
+		return o.badSAML(err)
 	}
 
 	s := o.session(c)
@@ -212,27 +243,32 @@ func (o *Org) sso(c *call) answer {
 		s, fresh = o.open(c, token), true
 	}
 	switch {
-	case s == nil:
+	case s == nil && !o.idx():
 		return o.signInPage(c, req)
-	case s.account.Unassigned:
+	case s != nil && s.account.Unassigned:
 		// Status unproven: the page is certain, whether it is a 403 is not.
 		return o.errorPage([]int{http.StatusOK, http.StatusForbidden}[o.rng.IntN(2)], "Access Forbidden", "User is not assigned to this application.")
-	case o.settings.AppMFA && !s.apps[app] && len(s.account.factors) > 0:
+	case o.idx():
+		return o.idxEnter(c, req, s, fresh)
+	case o.unmet(c, req, s):
 		t := o.begin(c, s.account)
-		t.app, t.request, t.session, t.status = app, req, s, mfaRequired
+		t.app, t.errand, t.session, t.status = app, req, s, mfaRequired
 		return o.stepUpPage(c, t)
 	}
 	s.used = c.now
 	if !fresh && c.r.Method == http.MethodGet && c.r.URL.Query().Get("okta_key") == "" && o.jsRedirect() {
 		t := o.begin(c, s.account)
-		t.app, t.request, t.session, t.status = app, req, s, success
-		return o.jsRedirectPage(t)
+		t.app, t.errand, t.session, t.status = app, req, s, success
+		return o.jsRedirectPage(t.token)
 	}
 	return o.assert(c, s, authn)
 }
 
 // stepUpRedirect leads a finished step-up back to its application.
 func (o *Org) stepUpRedirect(c *call) answer {
+	if x := o.flows[c.r.URL.Query().Get("stateToken")]; x != nil {
+		return o.idxStepUp(c, x)
+	}
 	t, bad := o.find(c, c.r.URL.Query().Get("stateToken"))
 	s := o.session(c)
 	if bad != nil || t.app == nil || t.status != success || s == nil || t.session != s {
@@ -242,8 +278,7 @@ func (o *Org) stepUpRedirect(c *call) answer {
 		s.apps[t.app], s.mfa = true, true
 	}
 	delete(o.transactions, t.token)
-	to := t.app.path() + "?okta_key=" + url.QueryEscape(o.keep(c, t.request)) + "&fromLogin=true"
-	return answer{status: http.StatusFound, header: http.Header{"Location": {o.url(to)}}}
+	return answer{status: http.StatusFound, header: http.Header{"Location": {o.url(t.errand.back(o, c))}}}
 }
 
 // assert issues the SAML response for a session and a checked request.

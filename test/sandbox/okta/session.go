@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// session is what a sid cookie stands for.
+// session is what a sid cookie stands for, or an idx cookie.
 type session struct {
 	sid     string
 	id      string // what the API shows; the cookie's value is a secret
@@ -29,7 +29,7 @@ func (o *Org) expires(s *session) time.Time {
 
 // session returns the live session of a request, nil if there is none.
 func (o *Org) session(c *call) *session {
-	k, err := c.r.Cookie("sid")
+	k, err := c.r.Cookie(o.sidName())
 	if err != nil {
 		return nil
 	}
@@ -55,15 +55,33 @@ func (o *Org) open(c *call, token string) *session {
 	if c.now.After(t.expires) || t.account.locked {
 		return nil
 	}
+	return o.openFor(c, t.account, t.mfa, 0)
+}
+
+// openFor opens a session and sets its cookie, which lives as long (0: until the
+// browser closes).
+func (o *Org) openFor(c *call, a *account, mfa bool, life time.Duration) *session {
 	if old := o.session(c); old != nil {
 		delete(o.sessions, old.sid)
 	}
-	s := &session{sid: o.token("102", 22), id: o.id("trs"), account: t.account, created: c.now, used: c.now, mfa: t.mfa, apps: map[*App]bool{}}
+	s := &session{sid: o.token("102", 22), id: o.id("trs"), account: a, created: c.now, used: c.now, mfa: mfa, apps: map[*App]bool{}}
 	o.sessions[s.sid] = s
 	o.counts.Sessions++
-	c.new = append(c.new, o.cookie("sid", s.sid, 0))
+	c.new = append(c.new, o.cookie(o.sidName(), s.sid, life))
 	return s
 }
+
+// sidName is the session's cookie: sid, or idx on the Identity Engine, which does
+// not know sid [US].
+func (o *Org) sidName() string {
+	if o.idx() {
+		return "idx"
+	}
+	return "sid"
+}
+
+// idx reports whether the organization runs the Identity Engine.
+func (o *Org) idx() bool { return o.settings.Pipeline == "idx" }
 
 // EndSessions closes every session, as an administrator can.
 func (o *Org) EndSessions() {
@@ -86,6 +104,9 @@ func (o *Org) showSession(s *session) answer {
 			"refresh": o.link("/api/v1/sessions/me/lifecycle/refresh", http.MethodPost),
 			"user":    hal{"name": s.account.FirstName + " " + s.account.LastName, "href": o.url("/api/v1/users/me"), "hints": hal{"allow": []string{"GET"}}},
 		},
+	}
+	if o.idx() {
+		delete(doc, "idp") // [UA]
 	}
 	if s.mfa {
 		amr = append(amr, "mfa")
@@ -122,7 +143,7 @@ func (o *Org) sessionClose(c *call) answer {
 		return noSession()
 	}
 	delete(o.sessions, s.sid)
-	c.new = append(c.new, o.cookie("sid", "", -time.Second))
+	c.new = append(c.new, o.cookie(o.sidName(), "", -time.Second))
 	return answer{status: http.StatusNoContent}
 }
 

@@ -16,7 +16,8 @@ const (
 // Settings are the organization's policies and what a test may bend.
 // A zero duration or count means none, unless it says otherwise.
 type Settings struct {
-	Pipeline string // "v1" (Classic) or "idx", as okta-organization tells it
+	Pipeline string // "v1" (Classic) or "idx" (Identity Engine), as okta-organization tells it
+	IDX      IDXSettings
 
 	MFA                 MFAPolicy
 	AllowRememberDevice bool
@@ -40,17 +41,38 @@ type Settings struct {
 	NumberAfter      time.Duration // correctAnswer appears this long after the push…
 	NumberAfterPolls int           // …and after this many polls
 
-	TOTPSkew    uint // time steps of 30 s to either side that are accepted
-	SMSInterval time.Duration
+	Mistimed        Mistimed      // how a code is refused that was used, or that is of another time
+	TOTPSkew        uint          // time steps of 30 s to either side that are accepted
+	HOTPAhead       int           // counts beyond the next that are accepted
+	CodeLife        time.Duration // of a code that was sent
+	SMSInterval     time.Duration // at least, from one message to the next
+	CallInterval    time.Duration
+	EmailInterval   time.Duration
+	MessagesPerHour int // SMS, or calls, to one factor
+
+	UserVerification string // what WebAuthn asks for: "preferred" (also ""), "required", "discouraged"
 
 	UserPerSecond    int // primary authentications of one user name
 	ClientPerMinute  int // requests of one client (IP address and DT cookie)
 	ClientConcurrent int // of the same, at one time
+	OrgPerMinute     int // of all clients together, to each group of addresses
+	OrgConcurrent    int // of all clients together, at one time
 
 	Shape       Shape         // of sign-in and step-up pages
 	SessionPage SessionPage   // what an application shows a live session
 	ClockSkew   time.Duration // added to the organization's clock: Date header, TOTP, assertions
 }
+
+// Mistimed says how the Authentication API refuses a code that is right, but was used
+// or is of another time. What decides it for a real organization is unproven.
+type Mistimed int
+
+// The ways.
+const (
+	MistimedVaried Mistimed = iota // either, by seed
+	MistimedError                  // E0000082, E0000083
+	MistimedResult                 // MFA_CHALLENGE with factorResult PASSCODE_REPLAYED, TIME_WINDOW_EXCEEDED
+)
 
 // DefaultSettings are Okta's defaults as far as they are documented, with number
 // challenge off and every page shape possible.
@@ -67,9 +89,16 @@ func DefaultSettings() Settings {
 		SessionLife:         24 * time.Hour,
 		PushTimeout:         5 * time.Minute,
 		TOTPSkew:            1,
+		HOTPAhead:           10,
+		CodeLife:            5 * time.Minute,
 		SMSInterval:         30 * time.Second,
+		CallInterval:        30 * time.Second,
+		EmailInterval:       5 * time.Second,
 		UserPerSecond:       4,
 		ClientPerMinute:     60,
 		ClientConcurrent:    5,
+		OrgPerMinute:        600,
+		OrgConcurrent:       75,
+		IDX:                 IDXSettings{HideUsers: true, UserPer5s: 20, StatePer5s: 10},
 	}
 }

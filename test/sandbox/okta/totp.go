@@ -25,7 +25,11 @@ func checkTOTPSecret(secret string) error {
 
 // matchTOTP returns the time step within skew of now that a code belongs to.
 func matchTOTP(secret, code string, now time.Time, skew int64) (int64, bool) {
-	at := now.Unix() / step
+	return matchStep(secret, code, now.Unix()/step, skew)
+}
+
+// matchStep returns the step within skew of at that a code belongs to.
+func matchStep(secret, code string, at, skew int64) (int64, bool) {
 	for d := int64(0); d <= skew; d++ {
 		for _, s := range []int64{at - d, at + d} {
 			ok, err := hotp.ValidateCustom(code, uint64(s), secret, hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})

@@ -31,8 +31,13 @@ type User struct {
 	TOTPSecret                 string   // base32; "": no authenticator enrolled
 	TOTPProvider               string   // "GOOGLE" (default) or "OKTA"
 	Push                       bool     // Okta Verify push is enrolled
-	Others                     []string // further factors: "sms", "question", "u2f"
+	Others                     []string // further factors: "sms", "call", "email", "question", "u2f"
 	Answer                     string   // to the security question
+	HOTPSecret                 string   // base32; "": no token that counts
+	RSASecret, SymantecSecret  string   // base32; "": no token that shows a code every 60 s, 30 s
+	YubiKey                    *YubiKey // nil: none
+	DuoSecret                  string   // base32; "": no Duo. Of the passcodes that Duo's app shows
+	Keys                       []SecurityKey
 	State                      State
 	Unassigned                 bool // no application is assigned to the account
 }
@@ -48,14 +53,17 @@ type account struct {
 	locked      bool
 	lastStep    int64 // the TOTP time step that was used last; 0: none
 	phone       *Phone
+	inbox       *Inbox
+	devices     devices
 }
 
 // factor is one enrolled second factor.
 type factor struct {
 	id, kind, provider string
 	profile            hal
-	code               string    // of the last SMS
-	sent               time.Time // the last SMS
+	code               string      // of the last message, "" once it was used
+	sent               []time.Time // messages of the last hour
+	key                SecurityKey // of webauthn
 }
 
 func (o *Org) addUser(u User) error {
@@ -68,6 +76,8 @@ func (o *Org) addUser(u User) error {
 	}
 	a := &account{User: u, id: o.id("00u"), changed: time.Now().Add(-40 * 24 * time.Hour)}
 	a.phone = &Phone{org: o, login: u.Login, arrived: make(chan Push, 64)}
+	a.inbox = &Inbox{org: o, login: u.Login, arrived: make(chan Message, 64)}
+	a.devices.signed = map[string]uint32{}
 	o.users[key] = a
 	return o.outfit(a)
 }
@@ -106,7 +116,11 @@ func (o *Org) outfit(a *account) error {
 		f := &factor{kind: kind, provider: "OKTA"}
 		switch kind {
 		case "sms":
-			f.id, f.profile = o.id("sms"), hal{"phoneNumber": "+1 XXX-XXX-6688"}
+			f.id, f.profile = o.id("sms"), hal{"phoneNumber": phoneNumber}
+		case "call":
+			f.id, f.profile = o.id("clf"), hal{"phoneNumber": phoneNumber}
+		case "email":
+			f.id, f.profile = o.id("emf"), hal{"email": masked(a.Email)}
 		case "question":
 			f.id = o.id("ufs")
 			f.profile = hal{"question": "disliked_food", "questionText": "What is the food you least liked as a child?"}
@@ -117,9 +131,19 @@ func (o *Org) outfit(a *account) error {
 		}
 		list = append(list, f)
 	}
+	tokens, err := o.tokensOf(a)
+	if err != nil {
+		return fmt.Errorf("okta: user %s: %w", a.Login, err)
+	}
+	list = append(list, tokens...)
+	for _, k := range a.Keys {
+		list = append(list, &factor{id: o.id("fwf"), kind: "webauthn", provider: "FIDO", key: k, profile: hal{
+			"credentialId": k.credentialID(), "appId": nil, "version": nil, "authenticatorName": k.Name,
+		}})
+	}
 	o.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	a.factors = list
-	for _, s := range []string{a.Password, a.TOTPSecret, a.Answer} {
+	for _, s := range []string{a.Password, a.TOTPSecret, a.Answer, a.HOTPSecret, a.RSASecret, a.SymantecSecret, a.DuoSecret} {
 		if s != "" {
 			o.secrets[s] = true
 		}

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"arcproxy/test/sandbox"
+	"arcproxy/test/sandbox/okta"
 )
 
 // account is a user as the line of JSON shows it.
@@ -47,16 +48,30 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	seed := flags.Uint64("seed", 0, "repeat the variations of an earlier run; 0 takes a random seed")
 	tokens := flags.Bool("tokens", false, "also issue a Portal access token for every account")
 	approve := flags.Bool("approve", false, "phones approve every push at once, instead of waiting for a person")
+	number := flags.Bool("number", false, "phones ask for the number that a sign-in shows")
 	untilEOF := flags.Bool("until-eof", false, "end when standard input ends, so that no orphan is left by a parent that dies")
+	assets := flags.String("assets", "", "serve npm's packages from `DIR`, a node_modules, to the Portal's home/leaflet.html and home/core.html")
+	widget := flags.String("widget", "", "show the Okta Sign-In Widget of `DIR`, a node_modules, on Okta's sign-in pages")
+	pipeline := flags.String("pipeline", "v1", "Okta's `ENGINE`: v1 (Classic) or idx (Identity Engine)")
 	verbose := flags.Bool("verbose", false, "log to standard error")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	settings := okta.DefaultSettings()
+	switch *pipeline {
+	case "v1", "idx":
+		settings.Pipeline = *pipeline
+	default:
+		return fmt.Errorf("no engine is called %q", *pipeline)
 	}
 	log := slog.New(slog.DiscardHandler)
 	if *verbose {
 		log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	sb, err := sandbox.Start(sandbox.Config{Seed: *seed, TLS: *tls, Log: log})
+	if *number {
+		settings.NumberChallenge, settings.NumberAfterPolls = true, 1
+	}
+	sb, err := sandbox.Start(sandbox.Config{Seed: *seed, TLS: *tls, Assets: *assets, Widget: *widget, Okta: &settings, Log: log})
 	if err != nil {
 		return err
 	}
@@ -82,8 +97,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		users = append(users, a)
 	}
+	callback := sb.OktaURL.String() + "/callback" // where nobody goes
+	client := sb.Okta.RegisterOIDC("Okta's own SDK", callback)
 	err = json.NewEncoder(stdout).Encode(map[string]any{
-		"okta": sb.OktaURL.String(), "portal": sb.PortalURL.String(), "server": sb.ServerURL.String(),
+		"client": map[string]string{"issuer": client.Issuer, "clientId": client.ID, "clientSecret": client.Secret, "redirectUri": callback},
+		"okta":   sb.OktaURL.String(), "portal": sb.PortalURL.String(), "server": sb.ServerURL.String(),
 		"other": sb.OtherServerURL.String(), "open": sb.OpenServerURL.String(), "control": control, "seed": sb.Seed(), "users": users,
 	})
 	if err != nil {

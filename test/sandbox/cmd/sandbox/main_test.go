@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 		Seed   uint64
 		Users  []account
 	}
-	if err := json.Unmarshal(line, &v); err != nil || v.Seed != 7 || len(v.Users) != 3 {
+	if err := json.Unmarshal(line, &v); err != nil || v.Seed != 7 || len(v.Users) != 4 {
 		t.Fatalf("%v: %s", err, line)
 	}
 	root, err := os.ReadFile(ca)
@@ -65,7 +65,9 @@ func TestRun(t *testing.T) {
 }
 
 func TestRunRefusesUnknownFlags(t *testing.T) {
-	if err := run(t.Context(), []string{"-nonsense"}, strings.NewReader(""), io.Discard, io.Discard); err == nil {
-		t.Error("it ran")
+	for _, args := range [][]string{{"-nonsense"}, {"-pipeline", "v2"}} {
+		if err := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard); err == nil {
+			t.Errorf("it ran with %q", args)
+		}
 	}
 }
