@@ -83,23 +83,6 @@ func (s *Signer) read(m *member, text []byte) (kept session, ok bool) {
 	return kept, err == nil && kept.Version == sessionVersion && kept.Account == s.accountOf(m)
 }
 
-// catchUp takes note of the TOTP time step that another process has used meanwhile, as
-// `arcproxy token` beside a running proxy. What cannot be read is not known.
-func (s *Signer) catchUp(ctx context.Context, m *member) {
-	if s.config.Sessions == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
-	defer cancel()
-	text, found, err := s.config.Sessions.Load(ctx, m.name)
-	if err != nil || !found {
-		return
-	}
-	if kept, ok := s.read(m, text); ok {
-		m.account.lastStep = max(m.account.lastStep, kept.Step)
-	}
-}
-
 // save keeps m's session if it has changed, whatever has become of the sign-in.
 func (s *Signer) save(ctx context.Context, m *member) {
 	if s.config.Sessions == nil {

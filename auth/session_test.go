@@ -134,25 +134,6 @@ func TestSessions(t *testing.T) {
 }
 
 // TestRevoke: nothing of a signed-out identity works or is kept.
-// TestBesideAnother: a code that another process has used is not sent again.
-func TestBesideAnother(t *testing.T) {
-	run(t, "", setup{user: withTOTP, sessions: &sessions{}, settings: func(s *oktabox.Settings) { s.AllowRememberDevice = false }}, func(t *testing.T, w *world) {
-		g, err := w.signIn(t) // it runs
-		wantGrant(t, g, err)
-		w.okta.EndSessions()
-		_ = auth.Pause(t.Context(), "", time.Minute)
-		other := signerFor(w, w.identity)
-		g, err = other.SignIn(t.Context(), "alice", w.watch())
-		wantGrant(t, g, err)
-		w.okta.EndSessions()
-		g, err = w.signIn(t)
-		wantGrant(t, g, err)
-		if c := w.okta.Counts(); c.Passcodes != 3 || c.MFAFailures != 0 {
-			t.Errorf("%d codes, %d refused; want 3, none", c.Passcodes, c.MFAFailures)
-		}
-	})
-}
-
 func TestRevoke(t *testing.T) {
 	run(t, "", setup{user: withTOTP, sessions: &sessions{}}, func(t *testing.T, w *world) {
 		g, err := w.signIn(t)

@@ -167,7 +167,6 @@ func (s *Signer) SignIn(ctx context.Context, identity string, w Watch) (Grant, e
 	}
 	defer m.release()
 	defer s.save(ctx, m)
-	s.catchUp(ctx, m)
 	m.account.begin(*m.identity.Load(), w.Given)
 	m.account.withhold(ctx)
 	w = m.watch(w)

@@ -143,8 +143,6 @@ func (c *Cache) get(id *identity, f *flight) (*held, *auth.Error) {
 		if over {
 			return next, err
 		}
-	} else if next := c.other(f.ctx, id, h); next != nil {
-		return next, nil
 	}
 	return c.signIn(id, f)
 }
@@ -176,11 +174,6 @@ func (c *Cache) renew(id *identity, f *flight, h *held) (_ *held, _ *auth.Error,
 		return nil, endedError(id.name, ended), true
 	}
 	c.observe.Renewal(id.name, false, e)
-	if e.Kind == auth.GrantRefused {
-		if other := c.other(ctx, id, h); other != nil {
-			return other, nil, true
-		}
-	}
 	id.mu.Lock()
 	spent := id.renewals.fail(*e, now)
 	if !spent {

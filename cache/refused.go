@@ -68,22 +68,17 @@ func (c *Cache) goOn(ctx context.Context, id *identity) bool {
 	return true
 }
 
-// load reads the Ledger, unless it is known what holds id: another process may have
-// found out meanwhile what is refused.
+// load reads the Ledger, the first time.
 func (c *Cache) load(ctx context.Context, id *identity) *auth.Error {
 	id.mu.Lock()
-	loaded, held := id.loaded, id.memory.hold != nil && !id.memory.hold.over(time.Now())
+	loaded := id.loaded
 	id.mu.Unlock()
-	if c.ledger == nil || loaded && held {
+	if c.ledger == nil || loaded {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	r, found, err := c.ledger.Refused(ctx, id.name)
-	if err != nil && loaded {
-		c.log.Warn("what another process has found to be refused cannot be read", "identity", id.name, "error", err)
-		return nil
-	}
 	if err != nil {
 		return &auth.Error{Kind: auth.StateUnreadable, Identity: id.name, Step: "credentials", Seen: "nothing was sent", Err: err}
 	}

@@ -92,35 +92,6 @@ func (c *Cache) stored(ctx context.Context, id *identity) (auth.Grant, bool, err
 	return g, found, err
 }
 
-// other returns the grant that another process has stored since h (nil: there was none),
-// by which it may have ended h's refresh token: `arcproxy token`, beside a running proxy.
-// It is nil if there is none that works.
-func (c *Cache) other(ctx context.Context, id *identity, h *held) *held {
-	if c.vault.Vault == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
-	defer cancel()
-	g, found, err := c.stored(ctx, id)
-	now := time.Now()
-	if err != nil || !found || h != nil && g.AccessToken.Equal(h.grant.AccessToken) || !c.source.Owns(id.name, g) {
-		return nil
-	}
-	next := keep(g, ByRestart, now)
-	next.stored = true
-	if next.good(now) && now.Before(next.mandatory) {
-		return next
-	}
-	if h != nil && g.RefreshToken.Equal(h.grant.RefreshToken) || !next.renewable(now) {
-		return nil
-	}
-	renewed, err := guard(c, id.name, func() (auth.Grant, error) { return c.source.Renew(ctx, id.name, g) })
-	if err != nil || check(renewed, now) != nil {
-		return nil
-	}
-	return keep(renewed, ByRenewal, now)
-}
-
 // save stores h, which nobody has been given yet, whatever has become of the flight.
 func (c *Cache) save(id *identity, h *held) {
 	if c.vault.Vault == nil {

@@ -60,67 +60,6 @@ func (v *vault) Delete(_ context.Context, identity string) error {
 	return v.writErr
 }
 
-// TestBesideAnother: what another process has found out or obtained meanwhile, as
-// `arcproxy token` beside a running proxy, is not tried once more.
-func TestBesideAnother(t *testing.T) {
-	bubble(t, "refused there", func(t *testing.T) {
-		s, l := &source{}, &ledger{}
-		s.signIn = failing(auth.Error{Kind: auth.Unreachable, Step: "Okta: password"})
-		c := newCache(t, s, with(l))
-		refused(t, c, auth.Unreachable)
-		if err := l.Remember(t.Context(), "alice", cache.Refusal{Credential: "p", Kind: auth.CredentialRefused, Step: "Okta: password", Time: time.Now()}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour)
-		refused(t, c, auth.CredentialRefused)
-		want(t, s, counts{signIns: 1, uses: 1})
-	})
-	bubble(t, "the ledger cannot be read any more", func(t *testing.T) {
-		s, l := &source{}, &ledger{}
-		c := newCache(t, s, with(l))
-		g := ask(t, c)
-		l.readErr = errors.New("bad eyes")
-		if err := c.Forget(t.Context(), "alice"); err != nil {
-			t.Fatal(err)
-		}
-		if next := ask(t, c); next.AccessToken.Equal(g.AccessToken) {
-			t.Error("the former token was given")
-		}
-	})
-	bubble(t, "obtained there", func(t *testing.T) {
-		v, s := &vault{}, &source{}
-		s.signIn = failing(auth.Error{Kind: auth.Unreachable, Step: "Okta: password"})
-		c := newCache(t, s, stored(v))
-		refused(t, c, auth.Unreachable)
-		there := s.grant("alice")
-		if err := v.Save(t.Context(), "alice", there); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute)
-		if g := ask(t, c); !g.AccessToken.Equal(there.AccessToken) {
-			t.Error("another token was obtained")
-		}
-		want(t, s, counts{signIns: 1})
-	})
-}
-
-// TestRenewsAnothers: a token that another process has obtained and that has ended since
-// is renewed, in the time that a renewal has.
-func TestRenewsAnothers(t *testing.T) {
-	bubble(t, "", func(t *testing.T) {
-		v, s := &vault{}, &source{life: time.Minute}
-		s.signIn = failing(auth.Error{Kind: auth.Unreachable, Step: "Okta: password"})
-		c := newCache(t, s, stored(v))
-		refused(t, c, auth.Unreachable)
-		if err := v.Save(t.Context(), "alice", s.grant("alice")); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour)
-		ask(t, c)
-		want(t, s, counts{signIns: 1, renews: 1})
-	})
-}
-
 func (v *vault) fail(read, write error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -183,23 +122,6 @@ func TestVault(t *testing.T) {
 		if !v.has("alice") {
 			t.Error("it was not saved")
 		}
-	})
-	bubble(t, "another process has renewed it", func(t *testing.T) {
-		v, s := &vault{}, &source{}
-		c := newCache(t, s, stored(v))
-		g := ask(t, c)
-		time.Sleep(time.Hour)
-		other := s.grant("alice")
-		if err := v.Save(t.Context(), "alice", other); err != nil {
-			t.Fatal(err)
-		}
-		s.renew = func(context.Context, string, auth.Grant) (auth.Grant, error) {
-			return auth.Grant{}, &auth.Error{Kind: auth.GrantRefused, Step: "Portal: oauth2/token"}
-		}
-		if got := ask(t, c); got.AccessToken.Equal(g.AccessToken) || !got.AccessToken.Equal(other.AccessToken) {
-			t.Error("the other process's grant was not taken")
-		}
-		want(t, s, counts{signIns: 1, renews: 1})
 	})
 	bubble(t, "another account's", func(t *testing.T) {
 		v, s := &vault{grants: map[string]auth.Grant{}}, &source{}

@@ -369,39 +369,6 @@ func (s *Sealed) isClaimed() bool {
 	return s.claimed
 }
 
-// Lock waits until nobody, in this or another process, holds the lock called name,
-// or ctx ends, and takes it. The name, an identity's for example, is hashed.
-func (s *Sealed) Lock(ctx context.Context, name string) (unlock func() error, err error) {
-	hashed := s.lockName(name)
-	if err := s.storage.Lock(ctx, hashed); err != nil {
-		return nil, fmt.Errorf("waiting for the lock of %q: %w", name, err)
-	}
-	return s.unlock(ctx, hashed), nil
-}
-
-// TryLock takes the lock called name if nobody holds it, and reports whether.
-func (s *Sealed) TryLock(ctx context.Context, name string) (unlock func() error, ok bool, err error) {
-	hashed := s.lockName(name)
-	ok, err = s.tryLock(ctx, hashed)
-	if err != nil {
-		return nil, false, fmt.Errorf("taking the lock of %q: %w", name, err)
-	}
-	if !ok {
-		return nil, false, nil
-	}
-	return s.unlock(ctx, hashed), true, nil
-}
-
-func (s *Sealed) lockName(name string) string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return "arcproxy-" + s.key.hash("lock", name)
-}
-
-func (s *Sealed) unlock(ctx context.Context, hashed string) func() error {
-	return sync.OnceValue(func() error { return s.storage.Unlock(context.WithoutCancel(ctx), hashed) })
-}
-
 // tryLock is the storage's TryLock; one that has none is waited for.
 func (s *Sealed) tryLock(ctx context.Context, name string) (bool, error) {
 	if st, ok := s.storage.(certmagic.TryLocker); ok {

@@ -194,17 +194,12 @@ func TestNothingIsReadable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		unlock, err := s.Lock(ctx, canaries[0])
-		if err != nil {
-			t.Fatal(err)
-		}
 		g := auth.Grant{AccessToken: auth.NewSecret(canaries[2]), RefreshToken: auth.NewSecret(canaries[3]), Expires: time.Now(), Username: canaries[1]}
 		err = errors.Join(
 			s.Grants().Save(ctx, canaries[0], g),
 			s.Sessions().Save(ctx, canaries[0], []byte(canaries[4])),
 			s.Tokens().Put(ctx, canaries[6], []byte(canaries[5])),
 			NewRefusals(st).Remember(ctx, canaries[0], refusal()),
-			unlock(),
 			s.Rotate(ctx, nil),
 			release(),
 		)
@@ -336,24 +331,12 @@ func TestClaim(t *testing.T) {
 	if err := b.Rotate(t.Context(), nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("a rotation by the second: %v", err)
 	}
-	// Identities' locks are apart from it.
-	unlock, ok, err := b.TryLock(t.Context(), "alice")
-	if !ok || err != nil {
-		t.Fatal(ok, err)
-	}
-	if _, ok, err := a.TryLock(t.Context(), "alice"); ok || err != nil {
-		t.Errorf("a lock that is held: %v, %v", ok, err)
-	}
-	other, err := a.Lock(t.Context(), "bob")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// They can be released after a rotation, and once.
+	// It can be released after a rotation, and once.
 	save(t, a, "alice", "1")
 	if err := a.Rotate(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(unlock(), unlock(), other(), release(), release()); err != nil {
+	if err := errors.Join(release(), release()); err != nil {
 		t.Error(err)
 	}
 	// Whoever claims afterwards has the new key.

@@ -53,9 +53,17 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 		}
 		name = c.Identity
 	}
-	e, err := newEngine(ctx, cfg, toShare, newCommandLog(p.stderr, cfg.Log), p.audience())
-	if err != nil {
-		return err
+	var proxy *running
+	var e *engine
+	if c.SignIn {
+		if proxy, e, err = p.inTurn(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if e == nil {
+		if e, err = newEngine(ctx, cfg, toRead, newCommandLog(p.stderr, cfg.Log), audience{}); err != nil {
+			return err
+		}
 	}
 	defer e.close()
 
@@ -83,11 +91,16 @@ func (c *checkCommand) Run(ctx context.Context, p *program) error {
 	if c.SignIn && !r.failed {
 		r.check("sign-in", name, func(context.Context) (string, error) {
 			// A sign-in has a deadline of its own, and may wait for a person.
-			grant, err := e.cache.Token(ctx, name)
+			token, by := e.cache.Token, ""
+			if proxy != nil {
+				token = func(ctx context.Context, name string) (auth.Grant, error) { return proxy.token(ctx, p, name) }
+				by = ", by the running proxy"
+			}
+			grant, err := token(ctx, name)
 			if err != nil {
 				return "", err
 			}
-			return fmt.Sprintf("signed in as %s until %s", grant.Username, clock(grant.Expires)), nil
+			return fmt.Sprintf("signed in as %s until %s%s", grant.Username, clock(grant.Expires), by), nil
 		})
 	}
 	if ctx.Err() != nil {

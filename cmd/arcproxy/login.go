@@ -105,9 +105,14 @@ func (p *program) configured(ctx context.Context, name string) (*config, auth.Id
 func (p *program) ownEngine(ctx context.Context, cfg *config) (*engine, error) {
 	e, err := newEngine(ctx, cfg, toOwn, newCommandLog(p.stderr, cfg.Log), audience{tell: p.tellPerson})
 	if errors.Is(err, storage.ErrInUse) {
-		return nil, fmt.Errorf("%w; that program does not answer at %s: if it is a proxy, use its page, %s", err, socketName, cfg.consoleURL())
+		return nil, unanswered(cfg, err)
 	}
 	return e, err
+}
+
+// unanswered is err, by which a state directory is in use, of a program that cannot be asked.
+func unanswered(cfg *config, err error) error {
+	return fmt.Errorf("%w; that program does not answer at %s: if it is a proxy, use its page, %s", err, socketName, cfg.consoleURL())
 }
 
 // password asks for the password. With a configured one an empty line stands for it.

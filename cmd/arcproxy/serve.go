@@ -149,7 +149,8 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 	if s.handler, err = proxy.New(requests, s.engine.cache); err != nil {
 		return nil, err
 	}
-	s.control = listenControl(c, s.handler.Control(), log)
+	tokens := &handover{control: s.engine.control(), token: s.engine.cache.Token, trail: s.trail}
+	s.control = listenControl(c, tokens.beside(s.handler.Control()), log)
 	c.TLS.ACME.Addr = inner.Addr()
 	if s.tls, err = listener.Configure(ctx, c.TLS, s.engine.state.storage, log); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)

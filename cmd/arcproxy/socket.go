@@ -47,7 +47,7 @@ func listenControl(c *config, h http.Handler, log *slog.Logger) *controlSocket {
 		err = os.Chmod(name, 0o600)
 	}
 	if err != nil {
-		log.Warn("the commands login, logout and status cannot reach this proxy; use its page instead", "socket", name, "page", c.consoleURL(), "error", err)
+		log.Warn("the commands login, logout, status and token cannot reach this proxy; use its page instead", "socket", name, "page", c.consoleURL(), "error", err)
 		return nil
 	}
 	s := &controlSocket{server: listener.Server(h, log), done: make(chan struct{})}

@@ -26,8 +26,8 @@ type state struct {
 type use int
 
 const (
-	toOwn   use = iota // change it: nobody else may work on it meanwhile
-	toShare            // the same, if nobody else does; else read it, and keep changes in memory
+	toOwn  use = iota // change it: nobody else may work on it meanwhile
+	toRead            // look at it, and sign nobody in: whoever owns it goes on
 )
 
 // openState opens the state directory of c. If it cannot be written, that is said
@@ -84,10 +84,10 @@ func (s *state) open(ctx context.Context, dir string, how use, log *slog.Logger)
 	files, err := openFiles(dir)
 	if err == nil {
 		s.storage = files
-		s.release, err = claim(ctx, files)
-		if how == toShare && errors.Is(err, storage.ErrInUse) {
+		if how == toRead {
 			return nil
 		}
+		s.release, err = claim(ctx, files)
 	}
 	if err == nil {
 		err = probe(ctx, files)

@@ -82,7 +82,7 @@ func (c *statusCommand) Run(ctx context.Context, p *program) error {
 		}
 		list = s.Identities
 	} else {
-		e, err := newEngine(ctx, cfg, toShare, newCommandLog(p.stderr, cfg.Log), audience{})
+		e, err := newEngine(ctx, cfg, toRead, newCommandLog(p.stderr, cfg.Log), audience{})
 		if err != nil {
 			return err
 		}

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"arcproxy/auth"
+	"arcproxy/cache/storage"
 )
 
 // tokenCommand signs an identity in and prints its token.
@@ -18,7 +20,8 @@ type tokenCommand struct {
 // Help shows an example.
 func (tokenCommand) Help() string {
 	return `The token is a real one of the Portal: whoever has it is that person until it
-expires. It goes to standard output; the steps of the sign-in go to standard error.
+expires. Beside a running proxy it is that one's; where none runs, the identity is
+signed in if need be. It goes to standard output; the steps go to standard error.
 
 Examples:
   $ TOKEN=$(arcproxy token alice)
@@ -30,23 +33,67 @@ Examples:
 
 // Run signs in and prints. The environment, a pipe or a file takes the output.
 func (c *tokenCommand) Run(ctx context.Context, p *program) error {
-	cfg, err := loadConfig(ctx, p.configFile, p.env)
+	cfg, _, err := p.configured(ctx, c.Identity)
 	if err != nil {
 		return err
 	}
-	if _, ok := cfg.identity(c.Identity); !ok {
-		return usageError(fmt.Sprintf("%s has no identity %q", p.configFile, c.Identity))
-	}
-	e, err := newEngine(ctx, cfg, toShare, newCommandLog(p.stderr, cfg.Log), p.audience())
-	if err != nil {
-		return err
-	}
-	defer e.close()
-	grant, err := e.cache.Token(ctx, c.Identity)
+	grant, err := p.token(ctx, cfg, c.Identity)
 	if err != nil {
 		return err
 	}
 	return c.print(p, cfg, grant)
+}
+
+// token obtains a token of an identity of cfg: from the running proxy, or else itself.
+func (p *program) token(ctx context.Context, cfg *config, identity string) (auth.Grant, error) {
+	proxy := findRunning(ctx, cfg)
+	if proxy == nil {
+		cfg, err := loadConfig(ctx, p.configFile, p.env) // with its secrets
+		if err != nil {
+			return auth.Grant{}, err
+		}
+		var e *engine
+		if proxy, e, err = p.inTurn(ctx, cfg); err != nil {
+			return auth.Grant{}, err
+		}
+		if e != nil {
+			defer e.close()
+			return e.cache.Token(ctx, identity)
+		}
+	}
+	return proxy.token(ctx, p, identity)
+}
+
+// How long a command waits for another one that is at a sign-in, and how often it looks.
+const (
+	turnMost  = 6 * time.Minute // more than a sign-in takes with a person
+	turnEvery = 200 * time.Millisecond
+)
+
+// inTurn composes cfg for a command that may sign in, when nobody else does by the same
+// state directory; or it finds the proxy that runs there, which is to be asked then.
+func (p *program) inTurn(ctx context.Context, cfg *config) (*running, *engine, error) {
+	end := time.NewTimer(turnMost)
+	defer end.Stop()
+	for told := false; ; told = true {
+		if proxy := findRunning(ctx, cfg); proxy != nil {
+			return proxy, nil, nil
+		}
+		e, err := newEngine(ctx, cfg, toOwn, newCommandLog(p.stderr, cfg.Log), p.audience())
+		if !errors.Is(err, storage.ErrInUse) {
+			return nil, e, err
+		}
+		if !told {
+			fmt.Fprintf(p.stderr, "waiting until another program is done with the state directory: %v\n", err)
+		}
+		select {
+		case <-time.After(turnEvery):
+		case <-end.C:
+			return nil, nil, unanswered(cfg, err)
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (c *tokenCommand) print(p *program, cfg *config, g auth.Grant) error {
