@@ -190,7 +190,7 @@ func (s *setup) raw(request string) *http.Response {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		s.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, request); err != nil {

@@ -49,7 +49,7 @@ func TestAStalledBodyIsGivenUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+				if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 					t.Fatal(err)
 				}
 				fmt.Fprintf(conn, "POST /portal/x HTTP/1.1\r\nHost: localhost\r\nX-Esri-Authorization: Bearer %s\r\n%s\r\n\r\n", callerKey, head)

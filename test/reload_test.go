@@ -82,7 +82,7 @@ func newClient(t *testing.T, base, key string) *client {
 		c.dialed.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
-	c.Client = http.Client{Transport: tr, Timeout: 30 * time.Second}
+	c.Client = http.Client{Transport: tr, Timeout: time.Minute}
 	t.Cleanup(tr.CloseIdleConnections)
 	return c
 }

@@ -142,7 +142,7 @@ func TestKill(t *testing.T) {
 			}
 		}
 
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		log, heard := hearing()
 		s, err := OpenSealed(ctx, NewFiles(dir), nil, log)
 		if err != nil {

@@ -69,7 +69,7 @@ func startRig(t *testing.T, cfg *config, sb *sandbox.Sandbox) *rig {
 		}
 		s.close()
 	})
-	return &rig{server: s, sb: sb, logs: logs, base: "http://" + s.address(), http: &http.Client{Transport: tr, Timeout: 30 * time.Second}}
+	return &rig{server: s, sb: sb, logs: logs, base: "http://" + s.address(), http: &http.Client{Transport: tr, Timeout: time.Minute}}
 }
 
 // get returns the answer's body and fails the test if it is not a good one.

@@ -125,7 +125,7 @@ func client(t *testing.T, root *x509.Certificate, http2 bool) (*http.Client, *st
 		},
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 10 * time.Second}, &from
+	return &http.Client{Transport: tr, Timeout: time.Minute}, &from
 }
 
 func get(t *testing.T, c *http.Client, url string) string {

@@ -61,7 +61,7 @@ func pool(root *x509.Certificate) *x509.CertPool {
 // eventually waits for what happens on goroutines that are not ours to watch.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {

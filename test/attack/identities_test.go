@@ -53,7 +53,7 @@ func TestTwoIdentities(t *testing.T) {
 			if protocols == "plain" {
 				base = "http://" + d.address
 			}
-			senders = append(senders, sender{key, identity, &http.Client{Transport: tr, Timeout: 30 * time.Second}, base})
+			senders = append(senders, sender{key, identity, &http.Client{Transport: tr, Timeout: time.Minute}, base})
 		}
 	}
 

@@ -52,7 +52,7 @@ func (x *exchange) first() answer {
 }
 
 // exchangeLimit is how long the other end may take for answers.
-const exchangeLimit = 8 * time.Second
+const exchangeLimit = 60 * time.Second
 
 // exchange1 writes raw to address and reads answers until the other end closes.
 func exchange1(address, raw string) *exchange {
