@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crewjam/saml"
@@ -32,10 +34,23 @@ type identity struct {
 	cert *x509.Certificate
 }
 
-// generate makes the key. The certificate is good from 1999 on because a
+// signingKeys are what organizations of this process sign with, one after the other:
+// to make a key takes longer than most tests.
+var (
+	signingKeys [4]func() (*rsa.PrivateKey, error)
+	nextKey     atomic.Uint32
+)
+
+func init() {
+	for k := range signingKeys {
+		signingKeys[k] = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+	}
+}
+
+// generate takes a key and makes its certificate, which is good from 1999 on because a
 // testing/synctest bubble's clock starts in 2000.
 func (i *identity) generate() (err error) {
-	if i.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+	if i.key, err = signingKeys[nextKey.Add(1)%uint32(len(signingKeys))](); err != nil {
 		return err
 	}
 	template := &x509.Certificate{
