@@ -149,10 +149,10 @@ func (x *exchange) mapWhole(res *http.Response) {
 	out := x.proxy.mirror.addresses.Outbound()
 	var mapped []byte
 	changed, all := false, true
+	whole.out = blocks.Get().(*mapBlock)
 	if isGzip(res.Header) {
-		mapped, changed, all = out.Gzip(body, maxUnzipped)
+		mapped, changed, all = out.Gzip(whole.out[:], body, maxUnzipped)
 	} else {
-		whole.out = blocks.Get().(*mapBlock)
 		mapped, changed = out.BytesIn(whole.out[:], body)
 	}
 	if !all {

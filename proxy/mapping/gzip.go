@@ -61,6 +61,7 @@ type recoder struct {
 	zip    *gzip.Writer
 	mapper Reader
 	plain  []byte
+	mapped []byte // room for what plain becomes, where it is whole
 }
 
 func newRecoder() *recoder {

@@ -244,31 +244,43 @@ func (s *Scanner) next(f *finder, b, past []byte, from int, final bool, m *match
 		if h == nil {
 			break
 		}
-		last = end // another may begin where this does: gis.example.com, gis.example.com.au
-		for ; h != nil; h = h.inner {
-			m.host = end - len(h.text)
-			p, ok := prefaceOf(b, past, m.host)
-			if !ok {
-				continue
-			}
-			m.end, m.scheme, m.colon, m.style = end, p.scheme, nil, p.style
-			state := h.complete(b, past, p.slashed, final, m)
-			if state == none {
-				continue
-			}
-			m.start = m.host - p.length
-			if p.scheme != schemeless && len(m.colon) == 0 {
-				colon := m.start + len(schemes[p.scheme])
-				m.colon = b[colon : colon+p.colon]
-			}
+		if h.usual(b, end, m) {
+			return found
+		}
+		if state := h.careful(b, past, end, final, m); state != none {
 			return state
 		}
+		last = end // another may begin where this does: gis.example.com, gis.example.com.au
 	}
 	if !final {
 		if start, ok := s.beginning(b, past, from); ok {
 			m.start = start
 			return undecided
 		}
+	}
+	return none
+}
+
+// careful finds out whether h, which ends at b[:end], or one that it ends with, is in an
+// address.
+func (h *host) careful(b, past []byte, end int, final bool, m *match) state {
+	for ; h != nil; h = h.inner {
+		m.host = end - len(h.text)
+		p, ok := prefaceOf(b, past, m.host)
+		if !ok {
+			continue
+		}
+		m.end, m.scheme, m.colon, m.style = end, p.scheme, nil, p.style
+		state := h.complete(b, past, p.slashed, final, m)
+		if state == none {
+			continue
+		}
+		m.start = m.host - p.length
+		if p.scheme != schemeless && len(m.colon) == 0 {
+			colon := m.start + len(schemes[p.scheme])
+			m.colon = b[colon : colon+p.colon]
+		}
+		return state
 	}
 	return none
 }

@@ -7,8 +7,9 @@ import (
 
 // Gzip maps a whole body in gzip, of which no more than limit bytes may come when it is
 // unpacked. If nothing in it is to be changed that is body itself, byte for byte. If it
-// is larger, cut off, or not gzip, whole is false, and a [GzipReader] is to be used.
-func (s *Scanner) Gzip(body []byte, limit int) (mapped []byte, changed, whole bool) {
+// is larger, cut off, or not gzip, whole is false, and a [GzipReader] is to be used. What
+// is mapped is in room, as long as there is enough of it.
+func (s *Scanner) Gzip(room, body []byte, limit int) (mapped []byte, changed, whole bool) {
 	w := s.pool.Get().(*recoder)
 	defer func() {
 		w.in.Reset(nil)
@@ -38,11 +39,14 @@ func (s *Scanner) Gzip(body []byte, limit int) (mapped []byte, changed, whole bo
 	if n > limit {
 		return nil, false, false
 	}
-	out, changed := s.Bytes(plain[:n])
+	out, changed := s.BytesIn(w.mapped, plain[:n])
 	if !changed {
 		return body, false, true
 	}
-	zipped := bytes.NewBuffer(make([]byte, 0, len(body)+len(body)/8+64))
+	if cap(out) <= 2*plainAtOnce {
+		w.mapped = out[:0]
+	}
+	zipped := bytes.NewBuffer(room[:0])
 	w.zip.Reset(zipped)
 	defer w.zip.Reset(io.Discard)
 	_, _ = w.zip.Write(out) // to memory
