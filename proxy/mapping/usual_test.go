@@ -23,7 +23,8 @@ func TestUsualIsWhatCareComesTo(t *testing.T) {
 	s := newMap(t, public, portal, server, "https://gis.example.com/port", "https://fgis.example.com/maps", "https://igis.example.com:7443/old").Outbound()
 	var taken, left int
 	for range 100_000 {
-		w := [...]*writing{&plainWriting, &jsonWriting, &percentWriting}[random.IntN(3)]
+		w := [...]*writing{&plainWriting, &jsonWriting, &percentWriting, &plainSchemeless, &jsonSchemeless}[random.IntN(5)]
+		quoted := pick("", "", `"`)
 		before, slash := w.before, w.slash
 		if random.IntN(4) == 0 {
 			before = pick("https", "http", "HTTPS", "wss", "") + pick("://", `:\/\/`, "%3A%2F%2F", "%3a%2f%2f", "//", "")
@@ -31,7 +32,7 @@ func TestUsualIsWhatCareComesTo(t *testing.T) {
 		if random.IntN(4) == 0 {
 			slash = odd() + pick("/", `\/`, "%2F", "%2f", "")
 		}
-		text := []byte(odd() + odd() + before + pick("gis.example.com", "gis.example.com", "GIS.example.com", "fgis.example.com", "igis.example.com") +
+		text := []byte(odd() + odd() + before + quoted + pick("gis.example.com", "gis.example.com", "GIS.example.com", "fgis.example.com", "igis.example.com") +
 			slash + pick("portal", "port", "server", "maps", "old", "porta", "") + odd() + odd() + pick("", `",   `, "abc"))
 		f := newFinder(s, text)
 		for end := 0; ; {
