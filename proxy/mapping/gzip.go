@@ -18,7 +18,7 @@ const (
 	compressedAtOnce = 32 << 10
 	// compressedFirst is how much it is at first, and then twice as much each time:
 	// the first byte does not wait until a thousand lines have been mapped.
-	compressedFirst = 4 << 10
+	compressedFirst = 8 << 10
 	// plainAtOnce is how much is decompressed and mapped at once.
 	plainAtOnce = 64 << 10
 )

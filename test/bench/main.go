@@ -82,7 +82,7 @@ func main() {
 		err = run(ctx, s)
 	case "load":
 		err = load(s)
-	case "bytes", "reader", "gzip", "recode":
+	case "bytes", "reader", "gzip", "gzip-whole", "recode":
 		err = alone(s)
 	default:
 		err = serve(s)
