@@ -38,12 +38,28 @@ type complaints struct{ log *slog.Logger }
 
 func (c complaints) Write(line []byte) (int, error) {
 	level := slog.LevelWarn
+	var more []any
 	switch {
 	case bytes.Contains(line, []byte("TLS handshake error")):
 		level = slog.LevelInfo
+		if distrusts(line) {
+			more = []any{"remedy", "if that client does not trust this proxy's certificate, give it the root: with tls.mode = \"local\", what `arcproxy trust` prints"}
+		}
 	case bytes.Contains(line, []byte("panic serving")):
 		level = slog.LevelError
 	}
-	c.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	c.log.Log(context.Background(), level, string(bytes.TrimSpace(line)), more...)
 	return len(line), nil
+}
+
+// distrusts reports whether a failed handshake looks like that of a client which does
+// not trust our certificate. By TLS 1.3 some clients say so before they have changed
+// keys, and then it cannot be read.
+func distrusts(line []byte) bool {
+	for _, why := range []string{"unknown certificate", "bad certificate", "bad record MAC"} {
+		if bytes.Contains(line, []byte("tls: "+why)) {
+			return true
+		}
+	}
+	return false
 }

@@ -53,6 +53,6 @@ func TestServerComplaints(t *testing.T) {
 		t.Error("the authority is trusted unasked")
 	}
 	eventually(t, "both complaints", func() bool {
-		return logged.contain("level=ERROR", "a fault of ours") && logged.contain("level=INFO", "TLS handshake error")
+		return logged.contain("level=ERROR", "a fault of ours") && logged.contain("level=INFO", "TLS handshake error", "arcproxy trust")
 	})
 }
