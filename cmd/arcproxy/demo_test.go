@@ -33,7 +33,7 @@ func (p *pages) Write(b []byte) (int, error) {
 func (p *pages) wait(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	late := time.After(time.Minute)
+	late := time.After(5 * time.Minute)
 	for {
 		p.mu.Lock()
 		found := re.FindStringSubmatch(p.text.String())

@@ -131,7 +131,7 @@ func at(t *testing.T, config string, args ...string) *person {
 // sees waits until text is on the screen, after what was seen before.
 func (p *person) sees(text string) {
 	p.Helper()
-	for end := time.Now().Add(60 * time.Second); ; {
+	for end := time.Now().Add(3 * time.Minute); ; {
 		shown := p.screen.String()
 		if i := strings.Index(shown[p.seen:], text); i >= 0 {
 			p.seen += i + len(text)
@@ -163,7 +163,7 @@ func (p *person) exits(code int) {
 		if got != code {
 			p.Fatalf("exit code %d:\n%s", got, p.screen.String())
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(3 * time.Minute):
 		p.Fatalf("the command does not end:\n%s", p.screen.String())
 	}
 }
@@ -208,7 +208,7 @@ func serveFile(t *testing.T, name string) (r *rig, stop func()) {
 		s.close()
 	})
 	t.Cleanup(stop)
-	return &rig{server: s, logs: logs, base: "http://" + s.address(), http: &http.Client{Transport: tr, Timeout: 60 * time.Second}}, stop
+	return &rig{server: s, logs: logs, base: "http://" + s.address(), http: &http.Client{Transport: tr, Timeout: 3 * time.Minute}}, stop
 }
 
 // nowhere fails the test if a text is in a file below dir.

@@ -52,7 +52,7 @@ func asNobody(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	again := exec.CommandContext(ctx, program, "-test.run=^"+t.Name()+"$", "-test.v")
 	again.Dir = home

@@ -58,7 +58,7 @@ func TestTwoIdentities(t *testing.T) {
 	}
 
 	users := map[string]sandbox.User{"alice": sb.User("alice"), "carol": sb.User("carol")}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var next, byHTTP2 atomic.Int64
 	var enough atomic.Bool

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what the program is to say or do.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Build builds the program with the go command's flags into a new directory, and
 // returns its file name and what removes it.
