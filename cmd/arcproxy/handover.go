@@ -50,7 +50,9 @@ func (h *handover) beside(next http.Handler) http.Handler {
 func (h *handover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began, name := time.Now(), r.PathValue("identity")
 	if _, ok := h.find(name); !ok {
+		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": console.ErrUnknown.Error()})
 		return
 	}
 	if h.trail != nil {
