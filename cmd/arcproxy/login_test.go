@@ -498,6 +498,27 @@ func TestTokenOfTheProxy(t *testing.T) {
 	}
 }
 
+// TestServeInTurn: a proxy that starts while a command is at a sign-in waits for it; one
+// that starts beside another proxy does not.
+func TestServeInTurn(t *testing.T) {
+	sb := codesOnly(t)
+	t.Setenv("ALICE_PASSWORD", sb.User("alice").Password)
+	config, _ := writeConfig(t, sb, "")
+	withPassword(t, config)
+	first := at(t, config, "token", "alice")
+	first.sees("alice: code from ")
+	second := at(t, config, "serve")
+	second.sees("waiting until another program is done with the state directory")
+	first.types(codeOf(t, sb))
+	first.exits(exitDone)
+	second.sees("listening")
+	third := at(t, config, "serve")
+	third.sees("another arcproxy works on this state directory")
+	third.exits(exitFailed)
+	second.cancel()
+	second.exits(exitDone)
+}
+
 // TestTokensInTurn: without a proxy, of two commands at once one signs in.
 func TestTokensInTurn(t *testing.T) {
 	sb := codesOnly(t)
@@ -507,7 +528,7 @@ func TestTokensInTurn(t *testing.T) {
 	first := at(t, config, "token", "alice")
 	first.sees("alice: code from ")
 	second := at(t, config, "token", "alice")
-	second.sees("waiting until another program is done with the state directory: ")
+	second.sees("waiting until another program is done with state_dir ")
 	first.types(codeOf(t, sb))
 	first.exits(exitDone)
 	second.exits(exitDone)

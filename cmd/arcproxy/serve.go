@@ -128,7 +128,10 @@ func newServer(ctx context.Context, c *config, inner net.Listener, log *slog.Log
 	s.notifier.set(c.Notify, c.consoleURL())
 	journal := &console.Journal{}
 	s.figures = newFigures(journal)
-	if s.engine, err = newEngine(ctx, c, toOwn, log, audience{tell: tell, ask: s.notifier.ask, answers: true, observe: s.figures}); err != nil {
+	// A command that signs in, as a timer's `arcproxy token`, must not keep it from starting.
+	if _, s.engine, err = engineInTurn(ctx, c, log, audience{tell: tell, ask: s.notifier.ask, answers: true, observe: s.figures}, func(by *inUse) {
+		log.Warn("waiting until another program is done with the state directory", "state_dir", by.dir, "error", by.err, "at most", turnMost)
+	}); err != nil {
 		return nil, err
 	}
 	s.issued = issue.OpenStore(ctx, s.engine.state.sealed.Tokens(), log)

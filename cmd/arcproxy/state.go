@@ -97,13 +97,25 @@ func (s *state) open(ctx context.Context, dir string, how use, log *slog.Logger)
 	}
 	u, ok := errors.AsType[*storage.Unwritable](err)
 	if errors.Is(err, storage.ErrInUse) {
-		return fmt.Errorf("state_dir %s: %w; stop it, or give this one a state_dir of its own", dir, err)
+		return &inUse{dir, err}
 	}
 	if !ok {
 		return fmt.Errorf("state_dir %s: %w; run this as the user that it belongs to, give the right to it, or name another directory", dir, err)
 	}
 	return s.toMemory(ctx, dir, u, log)
 }
+
+// inUse is a state directory that another program works on.
+type inUse struct {
+	dir string
+	err error // storage.ErrInUse, and whose it is
+}
+
+func (e *inUse) Error() string {
+	return fmt.Sprintf("state_dir %s: %v; stop it, or give this one a state_dir of its own", e.dir, e.err)
+}
+
+func (e *inUse) Unwrap() error { return e.err }
 
 // toMemory goes on from a copy of dir, which cannot be written.
 func (s *state) toMemory(ctx context.Context, dir string, why *storage.Unwritable, log *slog.Logger) (err error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"arcproxy/auth"
@@ -73,23 +74,42 @@ const (
 // inTurn composes cfg for a command that may sign in, when nobody else does by the same
 // state directory; or it finds the proxy that runs there, which is to be asked then.
 func (p *program) inTurn(ctx context.Context, cfg *config) (*running, *engine, error) {
+	if proxy := findRunning(ctx, cfg); proxy != nil {
+		return proxy, nil, nil
+	}
+	proxy, e, err := engineInTurn(ctx, cfg, newCommandLog(p.stderr, cfg.Log), p.audience(), func(by *inUse) {
+		fmt.Fprintf(p.stderr, "waiting until another program is done with state_dir %s: %v\n", by.dir, by.err)
+	})
+	switch {
+	case proxy != nil:
+		return proxy, nil, nil
+	case errors.Is(err, storage.ErrInUse):
+		err = unanswered(cfg, err)
+	}
+	return nil, e, err
+}
+
+// engineInTurn composes c as the owner of its state directory. If a program has that, it
+// tells so, once, and waits; but not for a proxy, which it returns.
+func engineInTurn(ctx context.Context, c *config, log *slog.Logger, to audience, tell func(*inUse)) (*running, *engine, error) {
 	end := time.NewTimer(turnMost)
 	defer end.Stop()
 	for told := false; ; told = true {
-		if proxy := findRunning(ctx, cfg); proxy != nil {
-			return proxy, nil, nil
-		}
-		e, err := newEngine(ctx, cfg, toOwn, newCommandLog(p.stderr, cfg.Log), p.audience())
-		if !errors.Is(err, storage.ErrInUse) {
+		e, err := newEngine(ctx, c, toOwn, log, to)
+		by, taken := errors.AsType[*inUse](err)
+		if !taken {
 			return nil, e, err
 		}
+		if proxy := findRunning(ctx, c); proxy != nil {
+			return proxy, nil, err
+		}
 		if !told {
-			fmt.Fprintf(p.stderr, "waiting until another program is done with the state directory: %v\n", err)
+			tell(by)
 		}
 		select {
 		case <-time.After(turnEvery):
 		case <-end.C:
-			return nil, nil, unanswered(cfg, err)
+			return nil, nil, err
 		case <-ctx.Done():
 			return nil, nil, context.Cause(ctx)
 		}
