@@ -85,8 +85,12 @@ func (h *handover) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				question = id.Challenge.ID
 			}
 			if id.Event != said || question != asked {
+				l := handoverLine{Text: id.Event, Challenge: id.Challenge}
+				if id.Event == said {
+					l.Text = "" // a question that is answered is not asked again
+				}
 				said, asked = id.Event, question
-				say(handoverLine{Text: id.Event, Challenge: id.Challenge})
+				say(l)
 			}
 		}
 		select {
@@ -135,7 +139,9 @@ func (r *running) token(ctx context.Context, p *program, name string) (auth.Gran
 		case l.Failure != nil:
 			return auth.Grant{}, failedThere(l.Failure)
 		}
-		fmt.Fprintf(p.stderr, "%s: %s\n", name, l.Text)
+		if l.Text != "" {
+			fmt.Fprintf(p.stderr, "%s: %s\n", name, l.Text)
+		}
 		if t != nil {
 			q.put(ctx, r, t, p, name, l.Challenge)
 		}

@@ -454,6 +454,9 @@ func TestTokenOfTheProxy(t *testing.T) {
 	p.sees("(the last was refused): ")
 	p.types(codeOf(t, sb))
 	p.exits(exitDone)
+	if screen := p.screen.String(); strings.Count(screen, "alice: a code is asked for") != 1 {
+		t.Errorf("it tells a step twice:\n%s", screen)
+	}
 	token := strings.TrimSpace(p.stdout.String())
 	if held, err := r.engine.cache.Token(t.Context(), "alice"); err != nil || token != held.AccessToken.Reveal() {
 		t.Errorf("it prints %q; the proxy's is another, %v", token, err)
