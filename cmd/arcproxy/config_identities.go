@@ -39,6 +39,9 @@ func (p *parser) identities(c *config, f *file) {
 		id := auth.Identity{Name: x.Name, Username: x.Username}
 		if x.Name == "" {
 			p.fault(key("name"), "is missing; write a name for callers to refer to")
+		} else if x.Name == "." || x.Name == ".." {
+			// As a segment of a path, which it is to the console and the commands, it is none.
+			p.fault(key("name"), "%q means a directory; write a name of letters, as alice", x.Name)
 		} else if _, twice := c.identity(x.Name); twice {
 			p.fault(key("name"), "%q is there twice; give each identity its own name", x.Name)
 		}

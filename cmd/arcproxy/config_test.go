@@ -111,6 +111,7 @@ func TestConfigFaults(t *testing.T) {
 		want           []string // "line key: part of the text"
 	}{
 		{"one account twice", `[[callers]]`, "[[identities]]\nname = \"twin\"\nusername = \"Alice@Example.com\"\n[[callers]]", []string{`14 identities[1].username: "Alice@Example.com" is that of the identity "alice"`}},
+		{"identity named like a directory", `[[callers]]`, "[[identities]]\nname = \"..\"\nusername = \"bob@example.com\"\n[[callers]]", []string{`13 identities[1].name: ".." means a directory`}},
 		{"unknown key", `client_id = "abc"`, "client_id = \"abc\"\nclientid = \"abc\"", []string{"6 portal.clientid: no such key"}},
 		{"two unknown keys and a fault", `client_id = "abc"`, "x = 1\ny = 2", []string{"3 portal.client_id: is missing", "5 portal.x: no such key", "6 portal.y: no such key"}},
 		{"wrong type", `client_id = "abc"`, `client_id = 5`, []string{"5 portal.client_id: a TOML integer stands where a string"}},
