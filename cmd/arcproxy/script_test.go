@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,11 +32,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// claim DIR: this process works on the state directory DIR to the end of the script.
+			// claim DIR: this process works on the state directory DIR, as a proxy does, to the
+			// end of the script.
 			"claim": func(ts *testscript.TestScript, _ bool, args []string) {
-				release, err := claim(context.Background(), storage.NewFiles(ts.MkAbs(args[0])))
+				dir := ts.MkAbs(args[0])
+				release, err := claim(context.Background(), storage.NewFiles(dir))
 				ts.Check(err)
 				ts.Defer(func() { _ = release() })
+				socket, err := net.Listen("unix", filepath.Join(dir, socketName))
+				ts.Check(err)
+				ts.Defer(func() { _ = socket.Close() })
 			},
 		},
 	})

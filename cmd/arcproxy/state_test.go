@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"arcproxy/auth"
 	"arcproxy/cache/storage"
@@ -111,6 +114,29 @@ func TestOneProxyForEachDirectory(t *testing.T) {
 		}
 		e.close()
 	}
+}
+
+// TestTurnsEnd: a program that does not answer is not waited for without end.
+func TestTurnsEnd(t *testing.T) {
+	sb := startSandbox(t)
+	cfg := stateConfig(t, sb)
+	release, err := claim(t.Context(), storage.NewFiles(cfg.StateDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = release() }()
+	synctest.Test(t, func(t *testing.T) {
+		began, told := time.Now(), 0
+		proxy, e, err := engineInTurn(t.Context(), cfg, slog.New(slog.DiscardHandler), audience{}, func(*inUse) { told++ })
+		if proxy != nil || e != nil || !errors.Is(err, storage.ErrInUse) || told != 1 || time.Since(began) < turnMost {
+			t.Errorf("after %v it ends with %v; it was told %d times", time.Since(began), err, told)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if _, _, err := engineInTurn(ctx, cfg, slog.New(slog.DiscardHandler), audience{}, func(*inUse) {}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("whoever leaves is told %v", err)
+		}
+	})
 }
 
 // TestUnwritableState: it goes on from what is there, and says so once.
