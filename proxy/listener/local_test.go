@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,10 +59,11 @@ func pool(root *x509.Certificate) *x509.CertPool {
 	return p
 }
 
-// eventually waits for what happens on goroutines that are not ours to watch.
+// eventually waits for what happens on goroutines that are not ours to watch: longer
+// than the minute after which CertMagic tries again.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(3 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
@@ -327,6 +329,60 @@ func TestLeafIsRenewed(t *testing.T) {
 	defer c.Close()
 	first := servedSerial(t, c)
 	eventually(t, "another leaf", func() bool { return servedSerial(t, c).Cmp(first) != 0 })
+}
+
+// stalled is a storage that keeps whoever stores a certificate waiting, once it is armed.
+type stalled struct {
+	*certmagic.FileStorage
+	armed, closed  atomic.Bool
+	entered, leave chan struct{}
+	late           atomic.Int32 // values that were stored when it was closed
+}
+
+func (s *stalled) Store(ctx context.Context, key string, value []byte) error {
+	if strings.HasSuffix(key, ".key") && s.armed.CompareAndSwap(true, false) {
+		close(s.entered)
+		<-s.leave
+	}
+	err := s.FileStorage.Store(ctx, key, value)
+	if s.closed.Load() {
+		s.late.Add(1)
+	}
+	return err
+}
+
+// TestCloseWaitsForARenewal: a certificate and its key are stored together or not at all,
+// and nothing is when Close has returned.
+func TestCloseWaitsForARenewal(t *testing.T) {
+	s := &stalled{FileStorage: fileStorage(t), entered: make(chan struct{}), leave: make(chan struct{})}
+	c, err := configureLocal(t.Context(), nil, s, slog.New(slog.DiscardHandler), terms{life: 25 * time.Minute, check: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.armed.Store(true)
+	<-s.entered
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Close()
+		s.closed.Store(true)
+	}()
+	// Close waits for the maintenance first; a renewal under way would not keep it.
+	select {
+	case <-ended:
+		t.Error("Close has not waited")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(s.leave)
+	<-ended
+	again, err := configureLocal(t.Context(), nil, s.FileStorage, slog.New(slog.DiscardHandler), localTerms)
+	if err != nil {
+		t.Fatal("what was stored cannot be used:", err)
+	}
+	again.Close()
+	if n := s.late.Load(); n > 0 {
+		t.Errorf("%d values were stored after Close", n)
+	}
 }
 
 func TestLeafLife(t *testing.T) {

@@ -30,14 +30,23 @@ var localTerms = terms{life: 30 * 24 * time.Hour, check: time.Minute}
 // so that none of CertMagic's package-wide defaults, files or prompts are used.
 type manager struct {
 	*certmagic.Config
-	cache *certmagic.Cache
+	cache   *certmagic.Cache
+	storage *closing
 }
 
-// newManager starts the cache's maintenance, which stops with cache.Stop. The
+// stop ends the maintenance, and what that has begun.
+func (m manager) stop() {
+	m.cache.Stop()
+	m.storage.close()
+}
+
+// newManager starts the cache's maintenance, which ends with stop. The
 // name is answered with where a caller gives no name, or one we don't have: a
 // certificate that does not match tells more than a broken handshake.
 func newManager(cfg certmagic.Config, issuer func(*certmagic.Config) certmagic.Issuer, name string, check time.Duration, log *slog.Logger) manager {
 	zlog := zapLogger(log)
+	storage := newClosing(cfg.Storage)
+	cfg.Storage = storage
 	var made atomic.Pointer[certmagic.Config]
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) {
@@ -63,7 +72,7 @@ func newManager(cfg certmagic.Config, issuer func(*certmagic.Config) certmagic.I
 	config := certmagic.New(cache, cfg)
 	config.Issuers = []certmagic.Issuer{issuer(config)}
 	made.Store(config)
-	return manager{config, cache}
+	return manager{config, cache, storage}
 }
 
 // obtained is CertMagic's event of a new certificate.
@@ -80,13 +89,13 @@ func configureLocal(ctx context.Context, names []string, storage certmagic.Stora
 		DisableARI: true,                                        // nor anyone to ask when to renew
 	}, func(*certmagic.Config) certmagic.Issuer { return authority }, localHost, t.check, log)
 	if err := m.ManageSync(ctx, []string{localHost}); err != nil {
-		m.cache.Stop()
+		m.stop()
 		return nil, fmt.Errorf("local certificate: %w", err)
 	}
 	return &TLS{
 		config:    baseConfig(m.GetCertificate),
 		authority: authority,
-		close:     sync.OnceFunc(m.cache.Stop),
+		close:     sync.OnceFunc(m.stop),
 	}, nil
 }
 
@@ -168,7 +177,7 @@ func configureACME(names []string, a ACME, storage certmagic.Storage, log *slog.
 		close: sync.OnceFunc(func() {
 			cancel()
 			wg.Wait()
-			m.cache.Stop()
+			m.stop()
 		}),
 	}, nil
 }
