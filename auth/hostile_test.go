@@ -22,21 +22,23 @@ const (
 	factorPath  = "/api/v1/authn/factors"
 )
 
+// faults has the name of each thing that can go wrong at Okta.
+var faults = map[oktabox.FaultKind]auth.Kind{
+	oktabox.ServerError:  auth.Unreachable,
+	oktabox.HTMLPage:     auth.UnexpectedPage,
+	oktabox.ProxyRefusal: auth.UnexpectedPage,
+	oktabox.Drop:         auth.Unreachable,
+	oktabox.DropAfter:    auth.Unreachable,
+	oktabox.Truncate:     auth.Unreachable,
+	oktabox.Endless:      auth.UnexpectedPage,
+	oktabox.RateLimit:    auth.RateLimited,
+	oktabox.Concurrency:  auth.RateLimited,
+}
+
 // TestFaults puts each thing that can go wrong at each place of Okta's where it
 // can, and wants a name for it and nothing sent twice.
 func TestFaults(t *testing.T) {
-	kinds := map[oktabox.FaultKind]auth.Kind{
-		oktabox.ServerError:  auth.Unreachable,
-		oktabox.HTMLPage:     auth.UnexpectedPage,
-		oktabox.ProxyRefusal: auth.UnexpectedPage,
-		oktabox.Drop:         auth.Unreachable,
-		oktabox.DropAfter:    auth.Unreachable,
-		oktabox.Truncate:     auth.Unreachable,
-		oktabox.Endless:      auth.UnexpectedPage,
-		oktabox.RateLimit:    auth.RateLimited,
-		oktabox.Concurrency:  auth.RateLimited,
-	}
-	for kind, want := range kinds {
+	for kind, want := range faults {
 		for _, place := range []string{"/.well-known/", appPath, authnPath, factorPath, sessionPath} {
 			run(t, fmt.Sprintf("%d at %s", kind, place), setup{user: withTOTP}, func(t *testing.T, w *world) {
 				fault := oktabox.Fault{Kind: kind, Path: place}

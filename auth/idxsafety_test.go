@@ -200,18 +200,7 @@ func TestEnginePushes(t *testing.T) {
 // TestEngineFaults puts each thing that can go wrong at each place: it has a name,
 // and nothing that counts is sent twice.
 func TestEngineFaults(t *testing.T) {
-	kinds := map[oktabox.FaultKind]auth.Kind{
-		oktabox.ServerError:  auth.Unreachable,
-		oktabox.HTMLPage:     auth.UnexpectedPage,
-		oktabox.ProxyRefusal: auth.UnexpectedPage,
-		oktabox.Drop:         auth.Unreachable,
-		oktabox.DropAfter:    auth.Unreachable,
-		oktabox.Truncate:     auth.Unreachable,
-		oktabox.Endless:      auth.UnexpectedPage,
-		oktabox.RateLimit:    auth.RateLimited,
-		oktabox.Concurrency:  auth.RateLimited,
-	}
-	for kind, want := range kinds {
+	for kind, want := range faults {
 		for _, place := range []string{"introspect", "identify", "challenge", "challenge/answer"} {
 			s := engine(setup{user: withTOTP}, func(s *oktabox.Settings) {
 				s.IDX.Select, s.IDX.Password = oktabox.SelectAlways, oktabox.PasswordInIdentify
